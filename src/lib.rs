@@ -1,1 +1,28 @@
-//! HTTP sessions.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![deny(missing_docs)]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "axum")]
+mod axum;
+pub mod codec;
+mod cookie;
+mod error;
+mod event;
+mod key;
+mod middleware;
+mod session;
+
+#[cfg(feature = "axum")]
+pub use self::axum::MissingSession;
+pub use self::{
+    cookie::Scope,
+    error::{Error, Reject},
+    key::{Key, KeyRing},
+    middleware::{
+        DefaultErrorResponse, Duplicates, ErrorResponse, Fallback, ResponseFuture, SessionLayer, SessionService,
+        Tagged, Until,
+    },
+    session::Session,
+};
+pub use ::cookie::SameSite;

@@ -1,0 +1,174 @@
+//! What can go wrong, as sentences.
+
+use std::{error::Error as StdError, fmt, sync::Arc};
+
+/// Why an operation on a session, a key or a layer failed.
+///
+/// A cookie that is not accepted is *not* an error: the session is empty then, and
+/// [`Session::rejected`](crate::Session::rejected) says why.
+///
+/// Neither `Display` nor `Debug` ever shows a key, a cookie value or a value of the session. The name of a
+/// session key (`"cart"`) may be shown.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Error {
+    /// The layer's settings contradict each other or a standard; the reason says what to change.
+    #[non_exhaustive]
+    Config {
+        /// What is wrong and what to do about it.
+        reason: String,
+    },
+    /// A secret key cannot be used; the reason says how to make one.
+    #[non_exhaustive]
+    Key {
+        /// What is wrong and what to do about it.
+        reason: String,
+    },
+    /// A value of the session is not of the type it was asked for as. The value stays as it is.
+    #[non_exhaustive]
+    Type {
+        /// The session key that was asked for; empty if it was the whole session.
+        key: String,
+        /// The Rust type that was asked for.
+        expected: &'static str,
+    },
+    /// A value cannot be written as JSON. The session stays as it is.
+    #[non_exhaustive]
+    Serialize {
+        /// The session key that the value was meant for.
+        key: String,
+        /// What the serialiser said.
+        source: Arc<dyn StdError + Send + Sync>,
+    },
+    /// The cookie would be larger than browsers keep (RFC 6265bis, section 5.6: name and value together 4,096 bytes). The
+    /// client keeps the cookie it has.
+    #[non_exhaustive]
+    TooLarge {
+        /// Bytes of all cookie names and values together.
+        size: usize,
+        /// The most that the layer's settings allow, in bytes.
+        limit: usize,
+    },
+    /// The response head has been sent, or the request is over, so a change can no longer reach the client.
+    HeadersSent,
+    /// The operating system's random source failed. Nothing was written.
+    Random,
+    /// A [`Codec`](crate::codec::Codec) could not write the session.
+    #[non_exhaustive]
+    Codec {
+        /// What the codec said.
+        source: Arc<dyn StdError + Send + Sync>,
+    },
+}
+
+impl Error {
+    /// A failure of a custom [`Codec`](crate::codec::Codec), with its cause as [`source`](StdError::source).
+    pub fn codec(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Codec {
+            source: Arc::from(source.into()),
+        }
+    }
+
+    /// Settings that cannot work; for a custom [`Codec`](crate::codec::Codec) that refuses to be bound.
+    pub fn config(reason: impl Into<String>) -> Self {
+        Self::Config { reason: reason.into() }
+    }
+
+    pub(crate) fn key(reason: impl Into<String>) -> Self {
+        Self::Key { reason: reason.into() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config { reason } => write!(f, "the session layer cannot be built: {reason}"),
+            Self::Key { reason } => write!(f, "the session key cannot be used: {reason}"),
+            Self::Type { key, expected } if key.is_empty() => {
+                write!(f, "the session as a whole is not a {expected}: read it as a map, or key by key")
+            }
+            Self::Type { key, expected } => write!(
+                f,
+                "the session value under {key:?} is not a {expected}: read it as the type it was written with"
+            ),
+            Self::Serialize { key, .. } => {
+                write!(f, "the value for the session key {key:?} cannot be written as JSON")
+            }
+            Self::TooLarge { size, limit } => write!(
+                f,
+                "the session cookie would take {size} bytes and {limit} is the limit: keep less in the session, or allow \
+                 more cookies with `chunked`"
+            ),
+            Self::HeadersSent => f.write_str(
+                "the response head has been sent, so the session can no longer change: write to it before the handler returns",
+            ),
+            Self::Random => f.write_str("the operating system's random source failed: nothing was written"),
+            Self::Codec { .. } => f.write_str("the codec could not write the session"),
+        }
+    }
+}
+
+// By hand: a derived one would print whatever a source's `Debug` holds.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variant = match self {
+            Self::Config { .. } => "Config",
+            Self::Key { .. } => "Key",
+            Self::Type { .. } => "Type",
+            Self::Serialize { .. } => "Serialize",
+            Self::TooLarge { .. } => "TooLarge",
+            Self::HeadersSent => "HeadersSent",
+            Self::Random => "Random",
+            Self::Codec { .. } => "Codec",
+        };
+        write!(f, "{variant}({self})")
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Serialize { source, .. } | Self::Codec { source } => Some(&**source),
+            _ => None,
+        }
+    }
+}
+
+/// Why a cookie was not accepted.
+///
+/// It is for the server's own eyes: the client sees an empty session and no reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reject {
+    /// Several different sessions came under one name, so somebody else may have planted one of them; see
+    /// [`on_duplicates`](crate::SessionLayer::on_duplicates).
+    Ambiguous,
+    /// The signature or the encryption does not fit: it was changed, or made for another cookie name, application or
+    /// codec.
+    BadSignature,
+    /// It is older than the layer allows, or the time of a format that is no longer accepted is over.
+    Expired,
+    /// It is not in the codec's format, or a part of it is missing.
+    Malformed,
+    /// It was issued more than 60 s in the future, so a clock is wrong. Never answered with a removal.
+    NotYetValid,
+    /// It is larger than the layer could have written.
+    TooLarge,
+    /// It names a key that is not in the ring: an old key was taken away too early, or a new one signs before every server
+    /// accepts it.
+    UnknownKey,
+}
+
+impl fmt::Display for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ambiguous => "several different sessions under one cookie name",
+            Self::BadSignature => "bad signature",
+            Self::Expired => "expired",
+            Self::Malformed => "malformed",
+            Self::NotYetValid => "issued in the future",
+            Self::TooLarge => "too large",
+            Self::UnknownKey => "signed with an unknown key",
+        })
+    }
+}

@@ -1,0 +1,19 @@
+//! Events, with two bodies, so that no call site needs a `cfg`.
+//!
+//! No field ever holds a cookie's value, a key, an id or session data.
+
+#[cfg(feature = "tracing")]
+macro_rules! event {
+    ($level:ident, $($rest:tt)+) => {
+        ::tracing::event!(target: "http_session", ::tracing::Level::$level, $($rest)+)
+    };
+}
+
+#[cfg(not(feature = "tracing"))]
+macro_rules! event {
+    ($level:ident, $($field:ident = %$value:expr,)* $text:literal) => {{
+        $(let _ = &$value;)*
+    }};
+}
+
+pub(crate) use event;

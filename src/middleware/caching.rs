@@ -1,0 +1,119 @@
+//! What caches are told about a response that depends on a session (RFC 9111, RFC 9213).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CACHE_CONTROL, VARY},
+};
+
+use crate::event::event;
+
+const COOKIE: HeaderValue = HeaderValue::from_static("Cookie");
+const PRIVATE: HeaderValue = HeaderValue::from_static("private");
+const PRIVATE_COOKIE: HeaderValue = HeaderValue::from_static("private, no-cache=\"Set-Cookie\"");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
+
+/// The end of the names by which RFC 9213 addresses one kind of cache.
+const TARGETED: &str = "cdn-cache-control";
+
+/// The session was used: `cookie_sent` says whether the response sets a cookie.
+pub(super) fn tell(headers: &mut HeaderMap, cookie_sent: bool, warned: &AtomicBool) {
+    if !varies_by_cookie(headers) {
+        headers.append(VARY, COOKIE);
+    }
+    if !cookie_sent {
+        if !headers.contains_key(CACHE_CONTROL) {
+            headers.insert(CACHE_CONTROL, PRIVATE);
+        }
+        return;
+    }
+    let was_public = is_public(headers);
+    restrict_targeted(headers);
+    if was_public {
+        withdraw_public(headers);
+        if !warned.swap(true, Ordering::Relaxed) {
+            event!(
+                WARN,
+                "a response that was marked as public sets a session cookie: it was made private, or a cache would hand one \
+                 user's session to others"
+            );
+        }
+    }
+    if !directives(headers).any(|directive| directive.eq_ignore_ascii_case("no-store")) {
+        headers.append(CACHE_CONTROL, PRIVATE_COOKIE);
+    }
+}
+
+/// Whether the handler asked shared caches to keep the response.
+pub(super) fn is_public(headers: &HeaderMap) -> bool {
+    directives(headers).any(is_for_shared_caches)
+        || headers.contains_key(SURROGATE_CONTROL)
+        || headers.keys().any(|name| name.as_str().ends_with(TARGETED))
+}
+
+fn varies_by_cookie(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(VARY)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| {
+            value
+                .split(',')
+                .map(str::trim)
+                .any(|name| name == "*" || name.eq_ignore_ascii_case("cookie"))
+        })
+}
+
+fn is_for_shared_caches(directive: &str) -> bool {
+    let name = directive.split('=').next().unwrap_or_default().trim();
+    name.eq_ignore_ascii_case("public") || name.eq_ignore_ascii_case("s-maxage")
+}
+
+fn directives(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(split)
+}
+
+/// Splits at commas that are not in quotes.
+fn split(value: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    value
+        .split(move |char| {
+            quoted ^= char == '"';
+            char == ',' && !quoted
+        })
+        .map(str::trim)
+        .filter(|directive| !directive.is_empty())
+}
+
+/// Takes back what invites shared caches; all other directives stay.
+fn withdraw_public(headers: &mut HeaderMap) {
+    let kept: Vec<&str> = directives(headers)
+        .filter(|directive| !is_for_shared_caches(directive))
+        .collect();
+    // Made of parts of a header value.
+    let kept = HeaderValue::try_from(kept.join(", "))
+        .ok()
+        .filter(|kept| !kept.is_empty());
+    headers.remove(CACHE_CONTROL);
+    if let Some(kept) = kept {
+        headers.insert(CACHE_CONTROL, kept);
+    }
+}
+
+/// Headers for one kind of cache go before `Cache-Control`, so they must say the same.
+fn restrict_targeted(headers: &mut HeaderMap) {
+    for (name, value) in headers.iter_mut() {
+        if *name == SURROGATE_CONTROL {
+            *value = NO_STORE;
+        } else if name.as_str().ends_with(TARGETED) {
+            *value = PRIVATE;
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! The layer: settings that read like sentences.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime},
+};
+
+use http::{Extensions, HeaderValue};
+use serde_core::Serialize;
+use tower_layer::Layer;
+
+use super::{
+    accept::{Duplicates, Fallback, MakeCodec, Until, make},
+    built::{Built, Clock},
+    error_response::DefaultErrorResponse,
+    service::SessionService,
+    tagged::Tagged,
+};
+use crate::{
+    SameSite,
+    codec::{Codec, Encrypted, Signed},
+    cookie::{Attributes, Scope},
+    error::Error,
+    event::event,
+    key::{KeyRing, random},
+    session::{Payload, Session, system_time},
+};
+
+const TWO_WEEKS: Duration = Duration::from_secs(14 * 86_400);
+
+/// Gives every request of a service a [`Session`].
+///
+/// A layer is a cheap clone and is not generic over what it stores, so it fits into a struct and can be chosen at run time.
+///
+/// # Defaults
+///
+/// | setting | default | |
+/// |---|---|---|
+/// | [`cookie_name`](Self::cookie_name) | `session`, so `__Host-session` on the wire | the strongest prefix that the attributes allow |
+/// | [`secure`](Self::secure), [`http_only`](Self::http_only) | on | |
+/// | [`same_site`](Self::same_site) | `Lax` | |
+/// | [`path`](Self::path) | `/` | |
+/// | [`domain`](Self::domain) | none | only the host that set the cookie gets it |
+/// | [`max_age`](Self::max_age) | 14 days | from the last write; the server enforces it |
+/// | [`rolling`](Self::rolling) | off | |
+/// | [`absolute_lifetime`](Self::absolute_lifetime) | none | |
+/// | [`chunked`](Self::chunked) | 1 cookie | at most 4,096 bytes of name and value |
+/// | [`partitioned`](Self::partitioned), [`browser_session`](Self::browser_session) | off | |
+///
+/// # Mistakes
+///
+/// Settings that contradict each other or a standard are refused by [`build`](Self::build), which says why: call it last. A
+/// layer that was not built builds itself when it is first used; if that fails, there is one event, every method of every
+/// session returns the reason as an error, and no cookie is ever read or written.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use http_session::{Key, SessionLayer};
+///
+/// let layer = SessionLayer::encrypted(Key::generate()?)
+///     .cookie_name("id")
+///     .max_age(Duration::from_secs(30 * 60))
+///     .rolling(true)
+///     .absolute_lifetime(Duration::from_secs(12 * 3600))
+///     .build()?;
+/// # Ok::<(), http_session::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct SessionLayer<R = DefaultErrorResponse> {
+    settings: Arc<Settings>,
+    built: Arc<OnceLock<Result<Arc<Built>, Error>>>,
+    on_error: R,
+}
+
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) codec: MakeCodec,
+    pub(super) app: String,
+    pub(super) attributes: Attributes,
+    /// Whether the name is the user's choice.
+    pub(super) is_named: bool,
+    pub(super) max_age: Option<Duration>,
+    pub(super) max_age_limit: Option<Duration>,
+    pub(super) absolute_lifetime: Option<Duration>,
+    pub(super) rolling: bool,
+    pub(super) refresh_interval: Option<Duration>,
+    pub(super) browser_session: bool,
+    pub(super) parts: usize,
+    pub(super) retired: Vec<Scope>,
+    pub(super) fallbacks: Vec<(Fallback, Until)>,
+    pub(super) on_duplicates: Option<Duplicates>,
+    pub(super) discard_on_server_error: bool,
+    pub(super) clock: Option<Clock>,
+    /// Puts the session into a request's extensions and says whether there was one.
+    pub(super) insert: fn(&mut Extensions, Session) -> bool,
+}
+
+impl SessionLayer {
+    /// Sessions in the cookie, encrypted: the client can neither read nor change them.
+    pub fn encrypted(keys: impl Into<KeyRing>) -> Self {
+        Self::with_codec(Encrypted::new(keys))
+    }
+
+    /// Sessions in the cookie, signed: the client can read them and cannot change them.
+    pub fn signed(keys: impl Into<KeyRing>) -> Self {
+        Self::with_codec(Signed::new(keys))
+    }
+
+    /// Sessions in the cookie, in a format of your own or of another framework.
+    pub fn with_codec<C: Codec + Clone>(codec: C) -> Self {
+        Self {
+            settings: Arc::new(Settings {
+                codec: make(codec),
+                app: String::new(),
+                attributes: Attributes {
+                    name: "session".into(),
+                    prefixed: true,
+                    path: "/".into(),
+                    domain: None,
+                    secure: true,
+                    http_only: true,
+                    same_site: SameSite::Lax,
+                    partitioned: false,
+                },
+                is_named: false,
+                max_age: Some(TWO_WEEKS),
+                max_age_limit: None,
+                absolute_lifetime: None,
+                rolling: false,
+                refresh_interval: None,
+                browser_session: false,
+                parts: 1,
+                retired: Vec::new(),
+                fallbacks: Vec::new(),
+                on_duplicates: None,
+                discard_on_server_error: false,
+                clock: None,
+                insert: |extensions, session| extensions.insert(session).is_some(),
+            }),
+            built: Arc::default(),
+            on_error: DefaultErrorResponse,
+        }
+    }
+}
+
+impl<R> SessionLayer<R> {
+    // --- The cookie.
+
+    /// Names the application, so that cookies of two applications with the same key are not good for each other. By default
+    /// the name is empty. Changing it ends all sessions.
+    pub fn app(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.set(|settings| settings.app = name)
+    }
+
+    /// Names the cookie. By default `session`. The strongest prefix that the other attributes allow is put before it:
+    /// `__Host-` with `Secure`, `Path=/` and no `Domain`, otherwise `__Secure-` with `Secure` (RFC 6265bis, section 4.1.3),
+    /// and none for another framework's codec. Changing it ends all sessions.
+    pub fn cookie_name(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.set(|settings| {
+            settings.attributes.name = name;
+            settings.is_named = true;
+        })
+    }
+
+    /// Sets the `Path` to which the browser sends the cookie. By default `/`. It is no protection from other paths of the
+    /// host, and with another path than `/` the cookie's prefix is `__Secure-`.
+    pub fn path(self, path: impl Into<String>) -> Self {
+        let path = path.into();
+        self.set(|settings| settings.attributes.path = path)
+    }
+
+    /// Sets the `Domain`, so that all its subdomains get the cookie and can overwrite it. By default there is none and only
+    /// the host that set the cookie gets it; with one, the cookie's prefix is `__Secure-`.
+    pub fn domain(self, domain: impl Into<String>) -> Self {
+        let domain = domain.into();
+        self.set(|settings| settings.attributes.domain = Some(domain))
+    }
+
+    /// Whether the cookie is sent over HTTPS only. On by default.
+    ///
+    /// Off is for development over plain HTTP, and takes the prefix from the cookie's name. On `http://localhost` it is
+    /// needed for Safari only: Chromium and Firefox keep and send `Secure` cookies there.
+    pub fn secure(self, secure: bool) -> Self {
+        self.set(|settings| settings.attributes.secure = secure)
+    }
+
+    /// Whether the cookie is hidden from the page's scripts. On by default.
+    ///
+    /// # Cross-site scripting
+    ///
+    /// Without it, any script that gets into a page can take the session away. No script needs it.
+    pub fn http_only(self, http_only: bool) -> Self {
+        self.set(|settings| settings.attributes.http_only = http_only)
+    }
+
+    /// With which requests from other sites the cookie is sent. By default `Lax`: only when the user follows a link.
+    /// `None` needs `Secure`, and makes forged requests your own problem.
+    pub fn same_site(self, same_site: SameSite) -> Self {
+        self.set(|settings| settings.attributes.same_site = same_site)
+    }
+
+    /// Whether a browser keeps a cookie of its own for each site that embeds this one (`Partitioned`). Off by default. It
+    /// needs `Secure`. When switching, name the old scope with [`retired`](Self::retired).
+    pub fn partitioned(self, partitioned: bool) -> Self {
+        self.set(|settings| settings.attributes.partitioned = partitioned)
+    }
+
+    /// Names a scope in which a cookie of this name was set before: another `Domain`, another `Path`, with or without
+    /// `Partitioned`. When a request brings a cookie of that name and the session is written or removed, the cookie in the old
+    /// scope is removed too; otherwise the browser would keep sending both. Call it once for each scope.
+    ///
+    /// ```
+    /// # use http_session::{Key, Scope, SessionLayer};
+    /// let layer = SessionLayer::encrypted(Key::generate()?)
+    ///     .partitioned(true)
+    ///     .retired(Scope::new().partitioned(false))
+    ///     .build()?;
+    /// # Ok::<(), http_session::Error>(())
+    /// ```
+    pub fn retired(self, scope: Scope) -> Self {
+        self.set(|settings| settings.retired.push(scope))
+    }
+
+    /// Splits a session that is too long for one cookie over up to this many, 1 to 4. By default 1: a longer session is
+    /// [`Error::TooLarge`].
+    ///
+    /// Browsers keep 4,096 bytes of name and value per cookie and send all of it with each request, and what is between
+    /// browser and server limits the whole request head: nginx 8 KB per line (`large_client_header_buffers`), Apache 8,190 bytes
+    /// per line (`LimitRequestFieldSize`), Node 16 KB, AWS load balancers 16 KB per line, HAProxy 16 KB (`tune.bufsize`), hyper
+    /// about 400 KB. HTTP/2 browsers may send each cookie as a line of its own, but proxies join them.
+    pub fn chunked(self, cookies: usize) -> Self {
+        self.set(|settings| settings.parts = cookies)
+    }
+
+    /// What to make of several valid cookies of this layer that hold different sessions. By default the one that was
+    /// written last counts if the name has the prefix `__Host-`, which nobody else can set, and the session is empty otherwise.
+    pub fn on_duplicates(self, duplicates: Duplicates) -> Self {
+        self.set(|settings| settings.on_duplicates = Some(duplicates))
+    }
+
+    // --- Time.
+
+    /// How long a session is good after it was last written, or with [`rolling`](Self::rolling) last used. By default 14
+    /// days. `None` means for ever, or until the [`absolute_lifetime`](Self::absolute_lifetime) ends.
+    ///
+    /// The server enforces it by the time inside the cookie; `Max-Age`, in seconds, only tells the browser. A lower age
+    /// applies to cookies that are out already.
+    pub fn max_age(self, max_age: impl Into<Option<Duration>>) -> Self {
+        let max_age = max_age.into();
+        self.set(|settings| settings.max_age = max_age)
+    }
+
+    /// The most that [`Session::set_max_age`] may ask for. By default the [`max_age`](Self::max_age).
+    pub fn max_age_limit(self, limit: Duration) -> Self {
+        self.set(|settings| settings.max_age_limit = Some(limit))
+    }
+
+    /// Whether use prolongs a session: an idle timeout (OWASP ASVS 7.3.1). Off by default. A session is used when a handler
+    /// reads or writes it.
+    pub fn rolling(self, rolling: bool) -> Self {
+        self.set(|settings| settings.rolling = rolling)
+    }
+
+    /// With [`rolling`](Self::rolling), how much of its lifetime a session must have used up before a mere use writes it
+    /// again. By default a tenth of its `max_age`, so that not every response carries a cookie. A session may expire by this
+    /// much sooner after its last use than `max_age` says.
+    pub fn refresh_interval(self, interval: Duration) -> Self {
+        self.set(|settings| settings.refresh_interval = Some(interval))
+    }
+
+    /// How long a session may last altogether (OWASP ASVS 7.3.2), from when it began or from the last
+    /// [`Session::authenticated`], whichever is later. Nothing else prolongs it. By default there is no such limit.
+    pub fn absolute_lifetime(self, lifetime: Duration) -> Self {
+        self.set(|settings| settings.absolute_lifetime = Some(lifetime))
+    }
+
+    /// Whether the cookie is written without `Max-Age`, so that the browser drops it when it is closed (many restore it all
+    /// the same). Off by default. The server's limits hold as ever.
+    pub fn browser_session(self, browser_session: bool) -> Self {
+        self.set(|settings| settings.browser_session = browser_session)
+    }
+
+    /// Takes the time from here instead of from [`SystemTime::now`], for tests.
+    pub fn clock(self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.set(|settings| settings.clock = Some(Arc::new(clock)))
+    }
+
+    // --- The rest.
+
+    /// Also reads what another codec wrote, and never writes it: for a change of format, name or key. Call it once for each.
+    ///
+    /// A fallback under this layer's own name is tried on cookies that are not the layer's; one under another name is looked
+    /// at only if there is no cookie under the layer's own. When the session is written or removed, the cookies of all accepted
+    /// names that came with the request are removed.
+    ///
+    /// # Security
+    ///
+    /// The layer is then as strong as its weakest codec and key, which is why the end is an argument. A key that has
+    /// **leaked** must not be accepted.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use http_session::{Fallback, Key, SessionLayer, Until, codec};
+    ///
+    /// let (old, new) = (Key::generate()?, Key::generate()?);
+    /// let deployed = SystemTime::now() + Duration::from_secs(3600);
+    /// let layer = SessionLayer::encrypted(new)
+    ///     .also_accept(Fallback::new(codec::Signed::new(old)).cookie_name("sid"), Until::date(deployed))
+    ///     .build()?;
+    /// # Ok::<(), http_session::Error>(())
+    /// ```
+    pub fn also_accept(self, fallback: impl Into<Fallback>, until: Until) -> Self {
+        let fallback = fallback.into();
+        self.set(|settings| settings.fallbacks.push((fallback, until)))
+    }
+
+    /// Whether changes are dropped when the handler answers with a status of 500 or above. Off by default: the status does
+    /// not decide. What was [saved](Session::save) stays.
+    pub fn discard_on_server_error(self, discard: bool) -> Self {
+        self.set(|settings| settings.discard_on_server_error = discard)
+    }
+
+    /// Marks the layer, so that its session is a [`Tagged<M>`] in the request's extensions and several layers can stand on
+    /// one service.
+    pub fn tagged<M: 'static>(self) -> Self {
+        self.set(|settings| {
+            settings.insert = |extensions, session| extensions.insert(Tagged::<M>::new(session)).is_some();
+        })
+    }
+
+    /// Makes the response when a session cannot be committed, of the error and of what the handler answered. By default
+    /// it is a 500 with an empty body, for which the body must be `Default`.
+    ///
+    /// The client keeps the session it has. A closure is cloned for each request.
+    ///
+    /// ```
+    /// use http::{Response, StatusCode};
+    /// use http_session::{Error, Key, SessionLayer};
+    ///
+    /// let layer = SessionLayer::encrypted(Key::generate()?).on_error(|error, mut response: Response<String>| {
+    ///     *response.status_mut() = match error {
+    ///         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+    ///         _ => StatusCode::INTERNAL_SERVER_ERROR,
+    ///     };
+    ///     *response.body_mut() = "We could not keep your session.".to_owned();
+    ///     response
+    /// });
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn on_error<N>(self, on_error: N) -> SessionLayer<N> {
+        SessionLayer {
+            settings: self.settings,
+            built: self.built,
+            on_error,
+        }
+    }
+
+    /// Checks the settings and derives the keys. Call it last.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] or [`Error::Key`], with what is wrong and what to do about it.
+    pub fn build(self) -> Result<Self, Error> {
+        self.built()?;
+        Ok(self)
+    }
+
+    /// Makes the `Cookie` header of a client that has a session with this data, as if it had just been written: for tests
+    /// through the whole service. `data` must serialise to a JSON object, as a map or a struct does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] or [`Error::Key`] as [`build`](Self::build), [`Error::Serialize`] if the data is not a JSON object,
+    /// and whatever a commit may fail with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use http_session::{Key, SessionLayer};
+    ///
+    /// let layer = SessionLayer::encrypted(Key::generate()?);
+    /// let cookie = layer.cookie_header(&BTreeMap::from([("user", 42)]))?;
+    /// let request = http::Request::get("/").header(http::header::COOKIE, cookie);
+    /// # Ok::<(), http_session::Error>(())
+    /// ```
+    pub fn cookie_header<T: Serialize + ?Sized>(&self, data: &T) -> Result<HeaderValue, Error> {
+        let refuse = |source: serde_json::Error| Error::Serialize {
+            key: String::new(),
+            source: Arc::new(source),
+        };
+        let built = self.built()?;
+        let json = serde_json::to_string(data).map_err(refuse)?;
+        if !json.starts_with('{') {
+            return Err(refuse(serde_core::ser::Error::custom(
+                "a session is a JSON object, so its data must be a map or a struct",
+            )));
+        }
+        let now = system_time(built.now());
+        let mut payload = Payload::new(json).with_created(now).with_issued(now);
+        if built.carries_id() {
+            payload = payload.with_id(random()?);
+        }
+        built.cookie_header(&payload)
+    }
+
+    fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(Arc::make_mut(&mut self.settings));
+        // Clones of before keep what they had built.
+        self.built = Arc::default();
+        self
+    }
+
+    fn built(&self) -> Result<Arc<Built>, Error> {
+        self.built
+            .get_or_init(|| Built::new(&self.settings).map(Arc::new))
+            .clone()
+    }
+}
+
+impl<S, R: Clone> Layer<S> for SessionLayer<R> {
+    type Service = SessionService<S, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let built = self.built();
+        if let Err(error) = &built {
+            event!(ERROR, error = %error, "no request will have a session");
+        }
+        SessionService::new(inner, built, self.on_error.clone())
+    }
+}
+
+impl<R> fmt::Debug for SessionLayer<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionLayer")
+            .field("attributes", &self.settings.attributes)
+            .field("max_age", &self.settings.max_age)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,22 @@
+//! When things happen: the layer, the service, and what the response leaves with.
+
+mod accept;
+mod built;
+mod caching;
+mod commit;
+mod error_response;
+mod future;
+mod layer;
+mod open;
+mod request;
+mod service;
+mod tagged;
+
+pub use self::{
+    accept::{Duplicates, Fallback, Until},
+    error_response::{DefaultErrorResponse, ErrorResponse},
+    future::ResponseFuture,
+    layer::SessionLayer,
+    service::SessionService,
+    tagged::Tagged,
+};

@@ -1,0 +1,221 @@
+//! Which of a request's cookies is the session.
+
+use std::cell::Cell;
+
+use super::built::{Built, BuiltFallback, Reader};
+use crate::{
+    codec,
+    cookie::Found,
+    error::Reject,
+    event::event,
+    session::{Data, Meta, Millis, Opened, Payload},
+};
+
+/// MACs for one request.
+const ATTEMPTS: u8 = 16;
+
+/// Different cookies of one name that are verified.
+const VERIFIED: usize = 4;
+
+pub(super) fn open(built: &Built, found: &Found, now: Millis) -> Opened {
+    if found.is_empty() {
+        return Opened::default();
+    }
+    let attempts = Cell::new(ATTEMPTS);
+    let mut chosen = Chosen::new(built.newest_wins);
+    let mut foreign = false;
+    built.own.read(found, &attempts, |result| {
+        foreign |= matches!(
+            &result,
+            Err(Reject::Malformed | Reject::UnknownKey | Reject::BadSignature)
+        );
+        chosen.consider(result.and_then(|payload| admit(built, payload, now)));
+    });
+    let own_present = found.has(built.own.name);
+    for fallback in &built.fallbacks {
+        // Under another name only without a cookie of ours; under ours only if it is not in our format.
+        let wanted = if fallback.reader.name == built.own.name {
+            foreign
+        } else {
+            !own_present && chosen.session.is_none()
+        };
+        if wanted {
+            fallback.reader.read(found, &attempts, |result| {
+                let admitted = result.and_then(|payload| fallback.admit(built, payload, now));
+                chosen.consider(admitted);
+            });
+        }
+    }
+    let rejected = if chosen.ambiguous {
+        Some(Reject::Ambiguous)
+    } else if chosen.session.is_some() {
+        None
+    } else {
+        chosen.rejected
+    };
+    match rejected {
+        Some(reason @ Reject::UnknownKey) => {
+            event!(WARN, reason = %reason, "a session cookie was rejected: a key was retired too early or signs too early");
+        }
+        Some(reason @ Reject::Ambiguous) => {
+            event!(WARN, reason = %reason, "a session cookie was rejected: another site may have planted it");
+        }
+        Some(reason) => event!(DEBUG, reason = %reason, "a session cookie was rejected"),
+        None => {}
+    }
+    Opened {
+        session: chosen.session.filter(|_| !chosen.ambiguous),
+        rejected,
+        present: true,
+    }
+}
+
+fn admit(built: &Built, payload: Payload, now: Millis) -> Result<(Data, Meta), Reject> {
+    let data = Data::parse(payload.json).map_err(|_| Reject::Malformed)?;
+    built.lifetime.check(&payload.meta, now)?;
+    Ok((data, payload.meta))
+}
+
+impl BuiltFallback {
+    fn admit(&self, built: &Built, payload: Payload, now: Millis) -> Result<(Data, Meta), Reject> {
+        if let Some(end) = self.until {
+            let written_later = payload.meta.issued.is_some_and(|issued| issued > end);
+            let all_expired = now > end.saturating_add(built.lifetime.max_age.unwrap_or(0));
+            if written_later || all_expired {
+                return Err(Reject::Expired);
+            }
+        }
+        admit(built, payload, now)
+    }
+}
+
+/// The best of the cookies seen so far.
+struct Chosen {
+    newest_wins: bool,
+    session: Option<(Data, Meta)>,
+    ambiguous: bool,
+    rejected: Option<Reject>,
+}
+
+impl Chosen {
+    fn new(newest_wins: bool) -> Self {
+        Self {
+            newest_wins,
+            session: None,
+            ambiguous: false,
+            rejected: None,
+        }
+    }
+
+    fn consider(&mut self, candidate: Result<(Data, Meta), Reject>) {
+        let candidate = match candidate {
+            Ok(candidate) => candidate,
+            Err(reason) => {
+                // Why something that looked like a session failed says more than that something else was none.
+                if self.rejected.is_none_or(|known| known == Reject::Malformed) {
+                    self.rejected = Some(reason);
+                }
+                return;
+            }
+        };
+        let Some((_, known)) = &self.session else {
+            self.session = Some(candidate);
+            return;
+        };
+        let same = known.id.is_some() && known.id == candidate.1.id;
+        self.ambiguous |= !same && !self.newest_wins;
+        // Of equally old ones the browser names the newer cookie last.
+        if candidate.1.issued >= known.issued {
+            self.session = Some(candidate);
+        }
+    }
+}
+
+impl Reader {
+    /// Decodes each different cookie of this reader's name, up to a few.
+    fn read(&self, found: &Found, attempts: &Cell<u8>, mut each: impl FnMut(Result<Payload, Reject>)) {
+        let mut verified = 0;
+        for (at, value) in found.values(self.name).enumerate() {
+            if verified == VERIFIED {
+                break;
+            }
+            // The same cookie twice says nothing new.
+            if at > 0 && found.values(self.name).take(at).any(|earlier| earlier == value) {
+                continue;
+            }
+            let before = attempts.get();
+            each(self.decode(found, value, attempts));
+            verified += usize::from(attempts.get() < before);
+        }
+    }
+
+    fn decode(&self, found: &Found, value: &[u8], attempts: &Cell<u8>) -> Result<Payload, Reject> {
+        if !self.parts.is_empty()
+            && let Some(len) = self.codec.text_len(value)
+            && len > value.len()
+        {
+            let mut lengths = self.chunks.lengths(len).ok_or(Reject::TooLarge)?;
+            if lengths.next() != Some(value.len()) {
+                return Err(Reject::Malformed);
+            }
+            let parts: Vec<_> = lengths.zip(&self.parts).map(|(len, &name)| (name, Some(len))).collect();
+            return combine(found, &parts, |pieces| {
+                let text = [&[value], pieces].concat().concat();
+                self.codec_decode(&text, &[], attempts)
+            });
+        }
+        if self.companions.is_empty() {
+            return self.codec_decode(value, &[], attempts);
+        }
+        let companions: Vec<_> = self.companions.iter().map(|&name| (name, None)).collect();
+        combine(found, &companions, |values| self.codec_decode(value, values, attempts))
+    }
+
+    fn codec_decode(&self, value: &[u8], companions: &[&[u8]], attempts: &Cell<u8>) -> Result<Payload, Reject> {
+        self.codec.decode(&codec::Incoming {
+            value,
+            companions,
+            attempts,
+        })
+    }
+}
+
+/// Tries the cookies of the wanted names (and lengths) with each other until some are accepted. There is one way to do so
+/// unless a browser sends duplicates.
+fn combine(
+    found: &Found,
+    wanted: &[(usize, Option<usize>)],
+    mut decode: impl FnMut(&[&[u8]]) -> Result<Payload, Reject>,
+) -> Result<Payload, Reject> {
+    let choices: Vec<Vec<&[u8]>> = wanted
+        .iter()
+        .map(|&(name, len)| {
+            found
+                .values(name)
+                .filter(|value| len.is_none_or(|len| value.len() == len))
+                .collect()
+        })
+        .collect();
+    if choices.iter().any(Vec::is_empty) {
+        return Err(Reject::Malformed);
+    }
+    let ways = choices.iter().map(Vec::len).fold(1, usize::saturating_mul);
+    let mut result = Err(Reject::Malformed);
+    for way in 0..ways.min(ATTEMPTS.into()) {
+        // The digits of `way`, each in the base of its choices.
+        let mut rest = way;
+        let picked: Vec<&[u8]> = choices
+            .iter()
+            .map(|values| {
+                let pick = values[rest % values.len()];
+                rest /= values.len();
+                pick
+            })
+            .collect();
+        result = decode(&picked);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}

@@ -1,0 +1,437 @@
+//! The dictionary: JSON text as it came, an index of its top-level members, and the changes made since.
+//!
+//! Members that nobody touched are never parsed and never re-encoded. Every change passes through [`Data::change`].
+
+use std::{borrow::Cow, fmt};
+
+use serde_core::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Deeper than this, two values that differ in bytes count as different: telling more is not worth a deep stack.
+const MAX_COMPARED_DEPTH: usize = 128;
+
+/// Up to this many members, duplicates are looked for without an allocation.
+const FEW: usize = 64;
+
+#[derive(Default)]
+pub(crate) struct Data {
+    /// The text of one JSON object, or empty for none.
+    base: String,
+    members: Vec<Member>,
+    /// The members of `base` are gone; `changes` alone counts.
+    cleared: bool,
+    /// One entry per changed key.
+    changes: Vec<Change>,
+}
+
+/// A member of the text as it came.
+struct Member {
+    /// The key as it stands in the text, quotes included.
+    key: Span,
+    /// The key's meaning, where it was written with escapes.
+    unescaped: Option<Box<str>>,
+    value: Span,
+}
+
+#[derive(Clone, Copy)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+struct Change {
+    key: String,
+    /// `None`: removed.
+    value: Option<String>,
+    /// It takes the place of the member it replaces. Otherwise it comes after all others, as in a dictionary from which
+    /// a key was removed and set again.
+    in_place: bool,
+}
+
+/// The text is not one JSON object.
+#[derive(Debug)]
+pub(crate) struct NotAnObject;
+
+impl Data {
+    /// Indexes the text of one JSON object. Of a key that stands in it twice, the last value counts, in the first one's place.
+    pub(crate) fn parse(text: String) -> Result<Self, NotAnObject> {
+        // Spans are of 4 bytes.
+        u32::try_from(text.len()).map_err(|_| NotAnObject)?;
+        let members = index(&text)?;
+        Ok(Self {
+            base: text,
+            members,
+            cleared: false,
+            changes: Vec::new(),
+        })
+    }
+
+    /// The JSON text of the value under `key`.
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+        match self.changed(key) {
+            Some(change) => change.value.as_deref(),
+            None => self.original(key),
+        }
+    }
+
+    pub(crate) fn set(&mut self, key: &str, value: String) {
+        self.change(key, Some(value));
+    }
+
+    pub(crate) fn remove(&mut self, key: &str) {
+        self.change(key, None);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.changes.clear();
+        self.cleared = true;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|(key, ..)| key)
+    }
+
+    /// Whether the dictionary differs from what was parsed, whatever was done to it in between.
+    pub(crate) fn is_changed(&self) -> bool {
+        if self.cleared {
+            self.changes.len() != self.members.len()
+                || self.members.iter().any(|member| {
+                    let now = self
+                        .changed(member.key(&self.base))
+                        .and_then(|change| change.value.as_deref());
+                    !now.is_some_and(|now| same(now, member.value.of(&self.base), 0))
+                })
+        } else {
+            self.changes.iter().any(|change| match &change.value {
+                None => true,
+                // Moved to the end, but the same.
+                Some(now) => !self.original(&change.key).is_some_and(|old| same(now, old, 0)),
+            })
+        }
+    }
+
+    /// The whole as the text of one JSON object.
+    pub(crate) fn to_json(&self) -> String {
+        if !self.cleared && self.changes.is_empty() && !self.base.is_empty() {
+            return self.base.clone();
+        }
+        let added: usize = self
+            .changes
+            .iter()
+            .map(|change| change.key.len() + change.value.as_ref().map_or(0, String::len) + 8)
+            .sum();
+        let mut out = String::with_capacity(self.base.len() + added + 2);
+        out.push('{');
+        for (key, source, value) in self.iter() {
+            if out.len() > 1 {
+                out.push(',');
+            }
+            match source {
+                Source::Member(member) if value.is_none() => {
+                    out.push_str(&self.base[member.key.start as usize..member.value.end as usize]);
+                }
+                Source::Member(member) => {
+                    out.push_str(member.key.of(&self.base));
+                    out.push(':');
+                    out.push_str(value.unwrap_or_default());
+                }
+                Source::Change => {
+                    write_json_string(key, &mut out);
+                    out.push(':');
+                    out.push_str(value.unwrap_or_default());
+                }
+            }
+        }
+        out.push('}');
+        out
+    }
+
+    /// What is pending has been kept elsewhere as `text`: compare with that from now on.
+    pub(crate) fn rebase(&mut self, text: String) -> Result<(), NotAnObject> {
+        *self = Self::parse(text)?;
+        Ok(())
+    }
+
+    /// The one place through which every change of one key goes.
+    fn change(&mut self, key: &str, value: Option<String>) {
+        let original = self.original(key);
+        let pending = self.changes.iter().position(|change| change.key == key);
+        let in_place = match pending {
+            // Removed before and set again: to the end, unless it is removed once more.
+            Some(at) if self.changes[at].value.is_none() => value.is_none(),
+            Some(at) => self.changes[at].in_place,
+            None => original.is_some(),
+        };
+        let as_it_was = in_place
+            && match (original, &value) {
+                (Some(old), Some(new)) => same(old, new, 0),
+                _ => false,
+            };
+        // Nothing is left to say about a key that is what it was, or that never was and is not.
+        let forget = as_it_was || (value.is_none() && original.is_none());
+        match pending {
+            Some(at) if forget => {
+                self.changes.remove(at);
+            }
+            Some(at) if self.changes[at].value.is_none() && value.is_some() => {
+                let mut change = self.changes.remove(at);
+                change.value = value;
+                change.in_place = in_place;
+                self.changes.push(change);
+            }
+            Some(at) => {
+                self.changes[at].in_place |= value.is_none();
+                self.changes[at].value = value;
+            }
+            None if forget => {}
+            None => self.changes.push(Change {
+                key: key.to_owned(),
+                value,
+                in_place,
+            }),
+        }
+    }
+
+    fn changed(&self, key: &str) -> Option<&Change> {
+        self.changes.iter().find(|change| change.key == key)
+    }
+
+    fn original(&self, key: &str) -> Option<&str> {
+        if self.cleared {
+            return None;
+        }
+        let member = self.members.iter().find(|member| member.key(&self.base) == key)?;
+        Some(member.value.of(&self.base))
+    }
+
+    /// Key, where it comes from, and its value if it is not the one in the text.
+    fn iter(&self) -> impl Iterator<Item = (&str, Source<'_>, Option<&str>)> {
+        let members = if self.cleared { &[][..] } else { &self.members };
+        let in_place = members.iter().filter_map(|member| {
+            let key = member.key(&self.base);
+            let changed = if self.changes.is_empty() {
+                None
+            } else {
+                self.changed(key)
+            };
+            match changed {
+                None => Some((key, Source::Member(member), None)),
+                Some(change) if change.in_place => change
+                    .value
+                    .as_deref()
+                    .map(|value| (key, Source::Member(member), Some(value))),
+                Some(_) => None,
+            }
+        });
+        let after = self
+            .changes
+            .iter()
+            .filter(|change| !change.in_place)
+            .filter_map(|change| {
+                change
+                    .value
+                    .as_deref()
+                    .map(|value| (change.key.as_str(), Source::Change, Some(value)))
+            });
+        in_place.chain(after)
+    }
+}
+
+enum Source<'a> {
+    Member(&'a Member),
+    Change,
+}
+
+// Keys only by number, values not at all.
+impl fmt::Debug for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Data")
+            .field("len", &self.len())
+            .field("changed", &self.is_changed())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Member {
+    fn key<'a>(&'a self, text: &'a str) -> &'a str {
+        match &self.unescaped {
+            Some(key) => key,
+            None => &text[self.key.start as usize + 1..self.key.end as usize - 1],
+        }
+    }
+}
+
+impl Span {
+    fn of(self, text: &str) -> &str {
+        &text[self.start as usize..self.end as usize]
+    }
+
+    /// Where `part`, a slice of `text`, stands in it.
+    fn find(text: &str, part: &str) -> Option<Self> {
+        let start = (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
+        Some(Self {
+            start: u32::try_from(start).ok()?,
+            end: u32::try_from(start + part.len()).ok()?,
+        })
+    }
+}
+
+fn index(text: &str) -> Result<Vec<Member>, NotAnObject> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let mut members = deserializer.deserialize_map(Index { text }).map_err(|_| NotAnObject)?;
+    deserializer.end().map_err(|_| NotAnObject)?;
+    if members.len() <= FEW {
+        merge_few(&mut members, text);
+    } else {
+        merge_many(&mut members, text);
+    }
+    Ok(members)
+}
+
+struct Index<'t> {
+    text: &'t str,
+}
+
+impl<'de> Visitor<'de> for Index<'de> {
+    type Value = Vec<Member>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        use serde_core::de::Error as _;
+
+        // Room for most sessions at once, and no more than the text could fill.
+        let mut members = Vec::with_capacity((self.text.len() / 16).clamp(1, FEW));
+        while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+            let (key, value) = (key.get(), value.get());
+            let (Some(key_span), Some(value)) = (Span::find(self.text, key), Span::find(self.text, value)) else {
+                return Err(A::Error::custom("a member outside of the text"));
+            };
+            let unescaped = if memchr::memchr(b'\\', key.as_bytes()).is_some() {
+                Some(serde_json::from_str::<Box<str>>(key).map_err(A::Error::custom)?)
+            } else {
+                None
+            };
+            members.push(Member {
+                key: key_span,
+                unescaped,
+                value,
+            });
+        }
+        Ok(members)
+    }
+}
+
+/// Merges duplicate keys. A bit per key seen tells most new keys apart without comparing them.
+fn merge_few(members: &mut Vec<Member>, text: &str) {
+    let mut seen = [0_u64; 8];
+    let mut kept: usize = 0;
+    for at in 0..members.len() {
+        let key = members[at].key(text).as_bytes();
+        let hash = key.iter().fold(key.len() as u32, |hash, &byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        });
+        let (word, bit) = ((hash >> 13) as usize % 8, 1 << (hash >> 26));
+        let first = if seen[word] & bit == 0 {
+            None
+        } else {
+            let key = members[at].key(text);
+            members[..kept].iter().position(|member| member.key(text) == key)
+        };
+        seen[word] |= bit;
+        match first {
+            Some(first) => members[first].value = members[at].value,
+            None => {
+                members.swap(kept, at);
+                kept += 1;
+            }
+        }
+    }
+    members.truncate(kept);
+}
+
+/// The same where comparing each with each would take too long.
+fn merge_many(members: &mut Vec<Member>, text: &str) {
+    let mut order: Vec<usize> = (0..members.len()).collect();
+    // Stable, so equal keys stay in their order.
+    order.sort_by_key(|&at| members[at].key(text));
+    let repeated: Vec<&[usize]> = order
+        .chunk_by(|&a, &b| members[a].key(text) == members[b].key(text))
+        .filter(|group| group.len() > 1)
+        .collect();
+    let mut dropped = vec![false; members.len()];
+    for group in repeated {
+        if let [first, rest @ .., last] = group {
+            members[*first].value = members[*last].value;
+            rest.iter().chain([last]).for_each(|&at| dropped[at] = true);
+        }
+    }
+    let mut dropped = dropped.into_iter();
+    members.retain(|_| dropped.next() != Some(true));
+}
+
+/// Whether two JSON values mean the same: white space, escapes and the order of members do not count, the spelling of
+/// numbers does (`1.0` is not `1`, and no digit of a long number is lost).
+fn same(a: &str, b: &str, depth: usize) -> bool {
+    if a == b {
+        return true;
+    }
+    if depth >= MAX_COMPARED_DEPTH {
+        return false;
+    }
+    match (a.as_bytes().first(), b.as_bytes().first()) {
+        (Some(b'{'), Some(b'{')) => {
+            let (Ok(members), Ok(others)) = (index(a), index(b)) else {
+                return false;
+            };
+            let sorted = |members: &[Member], text: &str| {
+                let mut order: Vec<usize> = (0..members.len()).collect();
+                order.sort_by(|&x, &y| members[x].key(text).cmp(members[y].key(text)));
+                order
+            };
+            members.len() == others.len()
+                && sorted(&members, a).into_iter().zip(sorted(&others, b)).all(|(x, y)| {
+                    members[x].key(a) == others[y].key(b)
+                        && same(members[x].value.of(a), others[y].value.of(b), depth + 1)
+                })
+        }
+        (Some(b'['), Some(b'[')) => {
+            let (Ok(items), Ok(others)) = (
+                serde_json::from_str::<Vec<&RawValue>>(a),
+                serde_json::from_str::<Vec<&RawValue>>(b),
+            ) else {
+                return false;
+            };
+            items.len() == others.len()
+                && items
+                    .iter()
+                    .zip(&others)
+                    .all(|(x, y)| same(x.get(), y.get(), depth + 1))
+        }
+        (Some(b'"'), Some(b'"')) if a.contains('\\') || b.contains('\\') => {
+            match (
+                serde_json::from_str::<Cow<'_, str>>(a),
+                serde_json::from_str::<Cow<'_, str>>(b),
+            ) {
+                (Ok(a), Ok(b)) => a == b,
+                _ => false,
+            }
+        }
+        _ => false,
+    }
+}
+
+fn write_json_string(text: &str, out: &mut String) {
+    // A string always serialises.
+    out.push_str(&serde_json::to_string(text).unwrap_or_default());
+}

@@ -1,0 +1,208 @@
+//! How long a session lasts. Times come in as arguments; nothing here reads a clock.
+
+use std::time::Duration;
+
+use super::payload::{Meta, Millis, duration_millis};
+use crate::error::Reject;
+
+/// How far another server's clock may run ahead of ours.
+const LEEWAY: Millis = 60_000;
+
+/// Without a setting, a rolling session is refreshed when this part of its lifetime has passed.
+const REFRESH_PARTS: Millis = 10;
+
+/// What the layer allows. Everything in milliseconds; additions saturate.
+#[derive(Clone, Debug)]
+pub(crate) struct Lifetime {
+    /// From the last write, or with `rolling` from the last use. `None`: for ever.
+    pub(crate) max_age: Option<Millis>,
+    /// The most that a session may ask for itself.
+    pub(crate) max_age_limit: Option<Millis>,
+    /// From the later of creation and authentication.
+    pub(crate) absolute: Option<Millis>,
+    pub(crate) rolling: bool,
+    pub(crate) refresh_interval: Option<Millis>,
+}
+
+impl Lifetime {
+    /// Whether a session that was written so is still good at `now`. A session is good for exactly its `max_age`, and
+    /// not for a millisecond more.
+    pub(crate) fn check(&self, meta: &Meta, now: Millis) -> Result<(), Reject> {
+        let latest = meta.issued.max(meta.created).max(meta.authenticated);
+        if latest.is_some_and(|at| at > now.saturating_add(LEEWAY)) {
+            return Err(Reject::NotYetValid);
+        }
+        match self.expires(meta) {
+            Some(end) if now > end => Err(Reject::Expired),
+            _ => Ok(()),
+        }
+    }
+
+    /// The last moment at which the session is good, by the times it was written with.
+    pub(crate) fn expires(&self, meta: &Meta) -> Option<Millis> {
+        let idle = meta
+            .issued
+            .zip(self.effective_max_age(meta))
+            .map(|(at, age)| at.saturating_add(age));
+        earlier(idle, self.deadline(meta))
+    }
+
+    /// For `Max-Age`: whole seconds that a cookie written at `meta.issued` is good for.
+    pub(crate) fn seconds_left(&self, meta: &Meta) -> Option<u64> {
+        let left = self
+            .deadline(meta)
+            .map(|end| end.saturating_sub(meta.issued.unwrap_or(0)));
+        earlier(self.effective_max_age(meta), left).map(|left| left / 1000)
+    }
+
+    /// Whether a use at `now` should write the cookie again so that it lives on.
+    pub(crate) fn refresh_is_due(&self, meta: &Meta, now: Millis) -> bool {
+        let (true, Some(issued), Some(age)) = (self.rolling, meta.issued, self.effective_max_age(meta)) else {
+            return false;
+        };
+        let interval = self.refresh_interval.unwrap_or(age / REFRESH_PARTS);
+        // Where the absolute lifetime ends sooner, a refresh gains nothing.
+        let gains = self.deadline(meta).is_none_or(|end| end > issued.saturating_add(age));
+        now.saturating_sub(issued) >= interval && now > issued && gains
+    }
+
+    /// What a session may ask for itself, at most `max_age_limit`.
+    pub(crate) fn clamp(&self, wanted: Duration) -> Duration {
+        match self.limit() {
+            Some(limit) if duration_millis(wanted) > limit => Duration::from_millis(limit),
+            _ => wanted,
+        }
+    }
+
+    fn effective_max_age(&self, meta: &Meta) -> Option<Millis> {
+        match meta.max_age {
+            Some(own) => earlier(Some(Millis::from(own) * 1000), self.limit()),
+            None => self.max_age,
+        }
+    }
+
+    fn limit(&self) -> Option<Millis> {
+        self.max_age_limit.or(self.max_age)
+    }
+
+    fn deadline(&self, meta: &Meta) -> Option<Millis> {
+        let start = meta.created.max(meta.authenticated)?;
+        self.absolute.map(|lifetime| start.saturating_add(lifetime))
+    }
+}
+
+fn earlier(a: Option<Millis>, b: Option<Millis>) -> Option<Millis> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = 1_700_000_000_000;
+
+    fn lifetime() -> Lifetime {
+        Lifetime {
+            max_age: Some(100_000),
+            max_age_limit: None,
+            absolute: None,
+            rolling: false,
+            refresh_interval: None,
+        }
+    }
+
+    fn written(at: Millis) -> Meta {
+        Meta {
+            created: Some(at),
+            issued: Some(at),
+            ..Meta::default()
+        }
+    }
+
+    #[test]
+    fn max_age_ends_after_its_last_millisecond() {
+        let meta = written(NOW);
+        assert_eq!(lifetime().check(&meta, NOW + 100_000), Ok(()));
+        assert_eq!(lifetime().check(&meta, NOW + 100_001), Err(Reject::Expired));
+        assert_eq!(lifetime().expires(&meta), Some(NOW + 100_000));
+        assert_eq!(lifetime().seconds_left(&meta), Some(100));
+    }
+
+    #[test]
+    fn sixty_seconds_of_skew_are_forgiven() {
+        assert_eq!(lifetime().check(&written(NOW + 60_000), NOW), Ok(()));
+        assert_eq!(lifetime().check(&written(NOW + 60_001), NOW), Err(Reject::NotYetValid));
+    }
+
+    #[test]
+    fn absolute_counts_from_the_later_of_creation_and_authentication() {
+        let limits = Lifetime {
+            absolute: Some(150_000),
+            ..lifetime()
+        };
+        let mut meta = Meta {
+            issued: Some(NOW + 100_000),
+            ..written(NOW)
+        };
+        assert_eq!(limits.expires(&meta), Some(NOW + 150_000));
+        assert_eq!(limits.seconds_left(&meta), Some(50));
+        meta.authenticated = Some(NOW + 90_000);
+        assert_eq!(limits.expires(&meta), Some(NOW + 200_000));
+        assert_eq!(limits.seconds_left(&meta), Some(100));
+    }
+
+    #[test]
+    fn a_sessions_own_max_age_is_clamped_when_written_and_when_read() {
+        let longer = Lifetime {
+            max_age_limit: Some(300_000),
+            ..lifetime()
+        };
+        assert_eq!(lifetime().clamp(Duration::from_secs(300)), Duration::from_secs(100));
+        assert_eq!(longer.clamp(Duration::from_secs(400)), Duration::from_secs(300));
+        let mut meta = written(NOW);
+        meta.max_age = Some(400);
+        assert_eq!(longer.expires(&meta), Some(NOW + 300_000));
+        assert_eq!(lifetime().expires(&meta), Some(NOW + 100_000));
+    }
+
+    #[test]
+    fn refresh_is_throttled() {
+        let rolling = Lifetime {
+            rolling: true,
+            ..lifetime()
+        };
+        let meta = written(NOW);
+        assert!(!lifetime().refresh_is_due(&meta, NOW + 50_000));
+        assert!(!rolling.refresh_is_due(&meta, NOW + 9_999));
+        assert!(rolling.refresh_is_due(&meta, NOW + 10_000));
+        let capped = Lifetime {
+            absolute: Some(100_000),
+            ..rolling
+        };
+        assert!(
+            !capped.refresh_is_due(&meta, NOW + 50_000),
+            "the absolute end is near already"
+        );
+    }
+
+    #[test]
+    fn extreme_numbers_saturate() {
+        let forever = Lifetime {
+            max_age: Some(Millis::MAX),
+            absolute: Some(Millis::MAX),
+            rolling: true,
+            ..lifetime()
+        };
+        let meta = Meta {
+            max_age: Some(u32::MAX),
+            ..written(Millis::MAX - 1)
+        };
+        assert_eq!(forever.check(&meta, Millis::MAX), Ok(()));
+        assert_eq!(forever.expires(&written(NOW)), Some(Millis::MAX));
+        assert!(!forever.refresh_is_due(&meta, 0));
+        assert_eq!(forever.clamp(Duration::MAX), Duration::MAX);
+    }
+}

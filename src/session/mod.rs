@@ -1,0 +1,460 @@
+//! What a session is: the handle that handlers hold, its data, and how long it lasts.
+
+mod data;
+mod lifetime;
+mod payload;
+mod small_text;
+mod state;
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use serde_core::{Serialize, de::DeserializeOwned};
+
+pub use self::payload::Payload;
+use self::small_text::SmallText;
+pub(crate) use self::{
+    data::Data,
+    lifetime::Lifetime,
+    payload::{Meta, Millis, duration_millis, millis, system_time},
+    state::{Action, Opened, Sealed, Shared, Source},
+};
+use crate::error::{Error, Reject};
+
+/// The session of one request: a dictionary that lives on from request to request.
+///
+/// It is a handle. Clones are the same session, and what one writes every other sees, on every thread. The layer puts it
+/// into the request's extensions, so any framework finds it with `request.extensions().get::<Session>()`; with the feature
+/// `axum` it is an extractor.
+///
+/// Values are whatever serde can turn into JSON. A value is parsed when it is asked for, and nothing else is; a member that
+/// nobody touches goes back to the client byte for byte as it came.
+///
+/// # What is written, and when
+///
+/// When the response head leaves, the layer writes the session back **if it changed**: a value set to what it already was,
+/// or set and removed again, is no change. A session that has become empty is removed. After that moment every write is
+/// [`Error::HeadersSent`]; reads go on if the session was read before.
+///
+/// A captured cookie of a cookie session stays valid until it expires: the server keeps nothing that could be revoked, and
+/// [`destroy`](Self::destroy) removes the cookie from the client that asked. Keep [`max_age`](crate::SessionLayer::max_age)
+/// as short as the application bears.
+///
+/// # Testing your handlers
+///
+/// A session needs no layer. Make one, hand it to the code under test, look at it afterwards:
+///
+/// ```
+/// use http_session::Session;
+///
+/// fn add_to_cart(session: &Session, item: &str) -> Result<(), http_session::Error> {
+///     let mut cart: Vec<String> = session.get("cart")?.unwrap_or_default();
+///     cart.push(item.to_owned());
+///     session.insert("cart", cart)
+/// }
+///
+/// let session = Session::new();
+/// add_to_cart(&session, "tea")?;
+/// assert_eq!(session.get::<Vec<String>>("cart")?, Some(vec!["tea".to_owned()]));
+/// # Ok::<(), http_session::Error>(())
+/// ```
+///
+/// For a test through the whole service, [`SessionLayer::cookie_header`](crate::SessionLayer::cookie_header) makes the
+/// `Cookie` header of a client that has a session already.
+#[derive(Clone)]
+#[must_use]
+pub struct Session {
+    shared: Arc<Shared<dyn Source>>,
+}
+
+impl Session {
+    /// An empty session that belongs to no request, for tests of code that takes a session. It is never written anywhere.
+    pub fn new() -> Self {
+        Self {
+            shared: Arc::new(Shared::new(state::Detached)),
+        }
+    }
+
+    pub(crate) fn of(shared: Arc<Shared<dyn Source>>) -> Self {
+        Self { shared }
+    }
+
+    // --- The dictionary.
+
+    /// Reads the value under `key`, or `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Type`] if the value is not a `T`; it stays as it is.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        self.raw(key)?.map(|raw| parse(key, raw.as_str())).transpose()
+    }
+
+    /// Sets the value under `key`. A new key comes after all others; a known one keeps its place.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Serialize`] if the value cannot be written as JSON, [`Error::HeadersSent`] if it is too late. The session
+    /// stays as it is.
+    pub fn insert<T: Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
+        let value = to_json(key, &value)?;
+        self.shared.change(|state| state.data.set(key, value))
+    }
+
+    /// Removes the value under `key`, if there is one. To have it as well: [`take`](Self::take).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::HeadersSent`] if it is too late.
+    pub fn remove(&self, key: &str) -> Result<(), Error> {
+        self.shared.change(|state| state.data.remove(key))
+    }
+
+    /// Removes the value under `key` and returns it: what a flash message needs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Type`] if the value is not a `T`, and then it stays; [`Error::HeadersSent`] if it is too late.
+    pub fn take<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        loop {
+            let Some(raw) = self.raw(key)? else {
+                return Ok(None);
+            };
+            let value = parse(key, raw.as_str())?;
+            // Parsed outside of the lock: only what was parsed may be removed.
+            let removed = self.shared.change(|state| {
+                let same = state.data.get(key) == Some(raw.as_str());
+                if same {
+                    state.data.remove(key);
+                }
+                same
+            })?;
+            if removed {
+                return Ok(Some(value));
+            }
+        }
+    }
+
+    /// Whether there is a value under `key`.
+    ///
+    /// # Errors
+    ///
+    /// As [`len`](Self::len).
+    pub fn contains_key(&self, key: &str) -> Result<bool, Error> {
+        self.shared.read(|state| state.data.get(key).is_some())
+    }
+
+    /// The number of keys.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the layer was never built and cannot be; [`Error::HeadersSent`] if the session is read for the
+    /// first time after the response head was sent.
+    pub fn len(&self) -> Result<usize, Error> {
+        self.shared.read(|state| state.data.len())
+    }
+
+    /// Whether there are no keys.
+    ///
+    /// # Errors
+    ///
+    /// As [`len`](Self::len).
+    pub fn is_empty(&self) -> Result<bool, Error> {
+        self.shared.read(|state| state.data.is_empty())
+    }
+
+    /// The keys, in the order in which they were first set.
+    ///
+    /// # Errors
+    ///
+    /// As [`len`](Self::len).
+    pub fn keys(&self) -> Result<Vec<String>, Error> {
+        self.shared.read(|state| state.data.keys().map(str::to_owned).collect())
+    }
+
+    /// Removes all keys. If nothing is set afterwards, the cookie is removed: a logout, as in Starlette.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::HeadersSent`] if it is too late.
+    pub fn clear(&self) -> Result<(), Error> {
+        self.shared.change(state::State::clear)
+    }
+
+    /// Reads the whole session as one map or struct: `to_map::<BTreeMap<String, serde_json::Value>>()`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Type`], with an empty key, if the session is not a `T`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use http_session::Session;
+    /// use std::collections::BTreeMap;
+    ///
+    /// let session = Session::new();
+    /// session.insert("user", 42)?;
+    /// session.insert("visits", 7)?;
+    /// let all: BTreeMap<String, u64> = session.to_map()?;
+    /// assert_eq!(all["visits"], 7);
+    /// # Ok::<(), http_session::Error>(())
+    /// ```
+    pub fn to_map<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        let json = self.shared.read(|state| state.data.to_json())?;
+        parse("", &json)
+    }
+
+    /// Reads the value under `key`; if there is none, sets it to what `make` returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get) and [`insert`](Self::insert).
+    pub fn get_or_insert_with<T, F>(&self, key: &str, make: F) -> Result<T, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        F: FnOnce() -> T,
+    {
+        if let Some(value) = self.get(key)? {
+            return Ok(value);
+        }
+        let value = make();
+        let json = to_json(key, &value)?;
+        let other = self.shared.change(|state| match state.data.get(key) {
+            // Another clone was first.
+            Some(other) => Some(SmallText::from(other)),
+            None => {
+                state.data.set(key, json);
+                None
+            }
+        })?;
+        match other {
+            Some(other) => parse(key, other.as_str()),
+            None => Ok(value),
+        }
+    }
+
+    /// Reads the value under `key`, sets it to what `change` makes of it, and returns that. No other handle's write is lost
+    /// in between: if one came first, `change` is called again with the newer value.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get) and [`insert`](Self::insert).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use http_session::Session;
+    /// # async fn handler(session: Session) -> Result<(), http_session::Error> {
+    /// let visits = session.update("visits", |visits: Option<u64>| visits.unwrap_or(0) + 1).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn update<T, F>(&self, key: &str, mut change: F) -> Result<T, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        F: FnMut(Option<T>) -> T,
+    {
+        loop {
+            let raw = self.raw(key)?;
+            let old = raw.as_ref().map(|raw| parse(key, raw.as_str())).transpose()?;
+            let new = change(old);
+            let json = to_json(key, &new)?;
+            let set = self.shared.change(|state| {
+                let same = state.data.get(key) == raw.as_ref().map(SmallText::as_str);
+                if same {
+                    state.data.set(key, json);
+                }
+                same
+            })?;
+            if set {
+                return Ok(new);
+            }
+        }
+    }
+
+    // --- Its life.
+
+    /// Fetches the session from where it is kept. A session in a cookie is there already, so this does nothing; call it in
+    /// code that should work with every kind of session.
+    ///
+    /// # Errors
+    ///
+    /// None for a session in a cookie.
+    pub async fn load(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Commits the session now instead of when the response head leaves, for handlers that want to see the error. The
+    /// cookie still travels with the response. A later change is committed again.
+    ///
+    /// What was saved is sent even if the handler's response is an error, or if a later change cannot be committed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`], [`Error::Random`], [`Error::Codec`]: nothing is committed and the client keeps the session it
+    /// has. [`Error::HeadersSent`] if it is too late.
+    pub async fn save(&self) -> Result<(), Error> {
+        self.shared.save()
+    }
+
+    /// Gives the session a new identity and keeps its data and [`created_at`](Self::created_at). Call it whenever
+    /// privileges change, so that a cookie that somebody planted or saw before is not the one that gains them (session
+    /// fixation; OWASP ASVS 7.2.4). For a login, [`authenticated`](Self::authenticated) does it too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Random`] or [`Error::HeadersSent`]; the session keeps its identity.
+    pub fn renew(&self) -> Result<(), Error> {
+        let id = self.shared.new_id()?;
+        self.shared.change(|state| state.renew(id))
+    }
+
+    /// Call it when the user has proved who they are: [`renew`](Self::renew), and the time of it is kept for
+    /// [`authenticated_at`](Self::authenticated_at). The [`absolute_lifetime`](crate::SessionLayer::absolute_lifetime)
+    /// begins anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`renew`](Self::renew).
+    pub fn authenticated(&self) -> Result<(), Error> {
+        let id = self.shared.new_id()?;
+        let now = self.shared.now();
+        self.shared.change(|state| {
+            state.renew(id);
+            state.meta.authenticated = Some(now);
+        })
+    }
+
+    /// Ends the session: the cookie is removed, all reads are empty from here on, and an insert begins a new session. This
+    /// is what a logout calls.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::HeadersSent`] if it is too late.
+    pub fn destroy(&self) -> Result<(), Error> {
+        self.shared.change(state::State::destroy)
+    }
+
+    /// Gives this session a lifetime of its own, in whole seconds, at least one and at most the layer's
+    /// [`max_age_limit`](crate::SessionLayer::max_age_limit): "remember me".
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the codec cannot carry it, [`Error::HeadersSent`] if it is too late.
+    pub fn set_max_age(&self, max_age: Duration) -> Result<(), Error> {
+        if !self.shared.carries_max_age() {
+            return Err(Error::config(
+                "this codec has no place for a session's own lifetime: set `max_age` on the layer instead",
+            ));
+        }
+        let seconds = payload::seconds(self.shared.clamp(max_age));
+        self.shared.change(|state| state.set_max_age(seconds))
+    }
+
+    /// Whether no valid session came with the request.
+    ///
+    /// # Errors
+    ///
+    /// As [`len`](Self::len).
+    pub fn is_new(&self) -> Result<bool, Error> {
+        self.shared.read(|state| !state.known)
+    }
+
+    /// Whether there is something to commit: the session differs from what came with the request or was last saved.
+    #[must_use]
+    pub fn is_modified(&self) -> bool {
+        self.shared.is_modified()
+    }
+
+    /// When the session began; `None` before its first commit, or if the codec cannot tell.
+    ///
+    /// # Errors
+    ///
+    /// As [`len`](Self::len).
+    pub fn created_at(&self) -> Result<Option<SystemTime>, Error> {
+        self.shared.read(|state| state.meta.created.map(system_time))
+    }
+
+    /// When [`authenticated`](Self::authenticated) was last called: before something dangerous, ask for the password again
+    /// if that is long ago (OWASP ASVS 7.5.1 and 7.5.3).
+    ///
+    /// # Errors
+    ///
+    /// As [`len`](Self::len).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use http_session::{Error, Session};
+    /// use std::time::Duration;
+    ///
+    /// fn must_log_in_again(session: &Session) -> Result<bool, Error> {
+    ///     let recent = Duration::from_secs(15 * 60);
+    ///     let last = session.authenticated_at()?;
+    ///     Ok(!last.is_some_and(|at| at.elapsed().is_ok_and(|ago| ago < recent)))
+    /// }
+    /// # let session = Session::new();
+    /// # assert!(must_log_in_again(&session)?);
+    /// # session.authenticated()?;
+    /// # assert!(!must_log_in_again(&session)?);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn authenticated_at(&self) -> Result<Option<SystemTime>, Error> {
+        self.shared.read(|state| state.meta.authenticated.map(system_time))
+    }
+
+    /// The last moment at which the session, as it was last written, is accepted; `None` before its first commit, or if it
+    /// never expires.
+    ///
+    /// # Errors
+    ///
+    /// As [`len`](Self::len).
+    pub fn expires_at(&self) -> Result<Option<SystemTime>, Error> {
+        let meta = self.shared.read(|state| state.meta)?;
+        Ok(self.shared.expires(&meta).map(system_time))
+    }
+
+    /// Why the request's cookie was not accepted; `None` if it was, or if there was none.
+    #[must_use]
+    pub fn rejected(&self) -> Option<Reject> {
+        self.shared.read(|state| state.rejected).ok().flatten()
+    }
+
+    /// The JSON text under `key`, out of the lock: what deserialises it is the caller's code.
+    fn raw(&self, key: &str) -> Result<Option<SmallText>, Error> {
+        self.shared.read(|state| state.data.get(key).map(SmallText::from))
+    }
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("modified", &self.is_modified())
+            .finish_non_exhaustive()
+    }
+}
+
+fn parse<T: DeserializeOwned>(key: &str, json: &str) -> Result<T, Error> {
+    // The parser's own message would quote the value.
+    serde_json::from_str(json).map_err(|_| Error::Type {
+        key: key.to_owned(),
+        expected: std::any::type_name::<T>(),
+    })
+}
+
+fn to_json<T: Serialize>(key: &str, value: &T) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|source| Error::Serialize {
+        key: key.to_owned(),
+        source: Arc::new(source),
+    })
+}

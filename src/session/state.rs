@@ -1,0 +1,342 @@
+//! What all handles of one session share, and what is to be done with it when the response leaves.
+
+use std::{
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    data::Data,
+    lifetime::Lifetime,
+    payload::{Meta, Millis, Payload},
+};
+use crate::error::{Error, Reject};
+
+/// Where a session comes from and goes to. The middleware implements it; nothing here knows what a cookie is.
+pub(crate) trait Source: Send + Sync {
+    /// Reads what came with the request. Never called under the session's lock, and perhaps by two threads at once.
+    fn open(&self) -> Result<Opened, Error>;
+    /// Makes this what the response will carry. Calls do not overlap.
+    fn write(&self, action: Action) -> Result<(), Error>;
+    fn now(&self) -> Millis;
+    fn lifetime(&self) -> Option<&Lifetime>;
+    fn carries_max_age(&self) -> bool;
+    /// A fresh id, or `None` where the format has no place for one.
+    fn new_id(&self) -> Result<Option<[u8; 16]>, Error>;
+}
+
+/// What came with a request.
+#[derive(Default)]
+pub(crate) struct Opened {
+    /// The valid session, if one came.
+    pub(crate) session: Option<(Data, Meta)>,
+    /// Why there is none although a cookie came.
+    pub(crate) rejected: Option<Reject>,
+    /// Whether there is any cookie of ours that could be removed.
+    pub(crate) present: bool,
+}
+
+/// What is to be done with the client's cookie.
+pub(crate) enum Action {
+    Keep,
+    /// Nothing changed, but the session was used and its time is to be prolonged.
+    Refresh(Payload),
+    Write(Payload),
+    Remove,
+}
+
+/// A session that can change no more.
+pub(crate) struct Sealed {
+    /// Whether anybody looked at the session.
+    pub(crate) accessed: bool,
+    pub(crate) action: Result<Action, Error>,
+}
+
+/// The one allocation of a request's session: its state, and where it comes from.
+pub(crate) struct Shared<S: ?Sized> {
+    state: Mutex<State>,
+    /// Held through a whole commit, so that commits do not overlap. Always taken before `state`.
+    committing: Mutex<()>,
+    pub(crate) source: S,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    opened: bool,
+    sealed: bool,
+    /// A valid session came with the request, or was saved since.
+    pub(crate) known: bool,
+    present: bool,
+    pub(crate) rejected: Option<Reject>,
+    pub(crate) data: Data,
+    pub(crate) meta: Meta,
+    /// To be written even if the data is what it was.
+    rewrite: bool,
+    /// Cleared or destroyed: if it stays empty, the cookie goes.
+    ended: bool,
+    /// Counts changes, so that a save knows whether there were any while it was at work.
+    revision: u64,
+}
+
+impl<S: Source> Shared<S> {
+    pub(crate) fn new(source: S) -> Self {
+        Self {
+            state: Mutex::default(),
+            committing: Mutex::new(()),
+            source,
+        }
+    }
+}
+
+impl<S: Source + ?Sized> Shared<S> {
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, Error> {
+        Ok(read(&*self.opened()?))
+    }
+
+    /// The one way in for every change.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
+        let mut state = self.opened()?;
+        if state.sealed {
+            return Err(Error::HeadersSent);
+        }
+        state.revision += 1;
+        Ok(change(&mut state))
+    }
+
+    pub(crate) fn is_modified(&self) -> bool {
+        self.lock().is_modified()
+    }
+
+    pub(crate) fn now(&self) -> Millis {
+        self.source.now()
+    }
+
+    pub(crate) fn new_id(&self) -> Result<Option<[u8; 16]>, Error> {
+        self.source.new_id()
+    }
+
+    pub(crate) fn carries_max_age(&self) -> bool {
+        self.source.carries_max_age()
+    }
+
+    pub(crate) fn clamp(&self, wanted: Duration) -> Duration {
+        self.source.lifetime().map_or(wanted, |lifetime| lifetime.clamp(wanted))
+    }
+
+    pub(crate) fn expires(&self, meta: &Meta) -> Option<Millis> {
+        self.source.lifetime()?.expires(meta)
+    }
+
+    pub(crate) fn save(&self) -> Result<(), Error> {
+        let _committing = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.source.now();
+        let mut state = self.lock();
+        if state.sealed {
+            return Err(Error::HeadersSent);
+        }
+        let action = state.decide(&self.source, now)?;
+        let revision = state.revision;
+        drop(state);
+        let saved = match &action {
+            Action::Keep => return Ok(()),
+            Action::Remove => None,
+            Action::Refresh(payload) | Action::Write(payload) => Some(payload.clone()),
+        };
+        self.source.write(action)?;
+        self.lock().saved(saved, revision);
+        Ok(())
+    }
+
+    /// Ends all writing and says what is to be done. With `discard`, changes that were not saved are dropped.
+    pub(crate) fn seal(&self, discard: bool) -> Sealed {
+        // A save that has begun is in the response; one that begins later is refused.
+        let committing = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        drop(committing);
+        state.sealed = true;
+        let accessed = state.opened;
+        drop(state);
+        let action = if discard || !accessed {
+            Ok(Action::Keep)
+        } else {
+            // The clock is the user's, so it is asked without the lock; the seal holds meanwhile.
+            let now = self.source.now();
+            self.lock().decide(&self.source, now)
+        };
+        Sealed { accessed, action }
+    }
+
+    fn opened(&self) -> Result<MutexGuard<'_, State>, Error> {
+        let state = self.lock();
+        if state.opened {
+            return Ok(state);
+        }
+        if state.sealed {
+            return Err(Error::HeadersSent);
+        }
+        drop(state);
+        let opened = self.source.open()?;
+        let mut state = self.lock();
+        if !state.opened {
+            // The head left while the cookie was read: no cache was told, so nothing may be shown.
+            if state.sealed {
+                return Err(Error::HeadersSent);
+            }
+            state.open(opened);
+        }
+        Ok(state)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No step under the lock leaves the state half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn open(&mut self, opened: Opened) {
+        self.opened = true;
+        self.present = opened.present;
+        self.rejected = opened.rejected;
+        if let Some((data, meta)) = opened.session {
+            self.known = true;
+            self.data = data;
+            self.meta = meta;
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.data.clear();
+        // A clock that is wrong must not cost anybody their session by the way.
+        self.ended = self.rejected != Some(Reject::NotYetValid);
+    }
+
+    pub(crate) fn destroy(&mut self) {
+        self.data = Data::default();
+        self.meta = Meta::default();
+        self.known = false;
+        self.rewrite = false;
+        self.ended = true;
+    }
+
+    pub(crate) fn renew(&mut self, id: Option<[u8; 16]>) {
+        self.meta.id = id;
+        self.rewrite = true;
+    }
+
+    pub(crate) fn set_max_age(&mut self, seconds: u32) {
+        self.rewrite |= self.meta.max_age != Some(seconds);
+        self.meta.max_age = Some(seconds);
+    }
+
+    fn is_modified(&self) -> bool {
+        if self.data.is_empty() {
+            self.is_removal()
+        } else {
+            self.rewrite || self.data.is_changed()
+        }
+    }
+
+    fn is_removal(&self) -> bool {
+        self.present && (self.ended || self.data.is_changed())
+    }
+
+    /// What the present state asks for. It may settle the session's id and birth, so that a second commit has the same.
+    fn decide<S: Source + ?Sized>(&mut self, source: &S, now: Millis) -> Result<Action, Error> {
+        if self.data.is_empty() {
+            return Ok(if self.is_removal() {
+                Action::Remove
+            } else {
+                Action::Keep
+            });
+        }
+        let changed = self.rewrite || self.data.is_changed();
+        let due = || {
+            source
+                .lifetime()
+                .is_some_and(|lifetime| lifetime.refresh_is_due(&self.meta, now))
+        };
+        if !changed && !(self.known && due()) {
+            return Ok(Action::Keep);
+        }
+        if self.meta.id.is_none() {
+            self.meta.id = source.new_id()?;
+        }
+        self.meta.created.get_or_insert(now);
+        // Never backwards: of two cookies of one session, the later written is the newer.
+        let issued = self.meta.issued.map_or(now, |last| now.max(last.saturating_add(1)));
+        let payload = Payload {
+            json: self.data.to_json(),
+            meta: Meta {
+                issued: Some(issued),
+                ..self.meta
+            },
+        };
+        Ok(if changed {
+            Action::Write(payload)
+        } else {
+            Action::Refresh(payload)
+        })
+    }
+
+    /// What was decided at `revision` is committed.
+    fn saved(&mut self, payload: Option<Payload>, revision: u64) {
+        let Some(payload) = payload else {
+            if self.revision == revision {
+                self.ended = false;
+                self.present = false;
+                self.known = false;
+                self.data = Data::default();
+                self.meta = Meta::default();
+            }
+            return;
+        };
+        // Whatever came in between is written again in full, so it need not be told apart from what was saved.
+        if self.revision == revision {
+            self.meta = payload.meta;
+            self.known = true;
+            self.present = true;
+            self.rewrite = false;
+            self.ended = false;
+            // Our own text is always an object.
+            let _ = self.data.rebase(payload.json);
+        }
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").finish_non_exhaustive()
+    }
+}
+
+/// The source of a session without a request.
+pub(crate) struct Detached;
+
+impl Source for Detached {
+    fn open(&self) -> Result<Opened, Error> {
+        Ok(Opened::default())
+    }
+
+    fn write(&self, _: Action) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn now(&self) -> Millis {
+        super::payload::millis(std::time::SystemTime::now())
+    }
+
+    fn lifetime(&self) -> Option<&Lifetime> {
+        None
+    }
+
+    fn carries_max_age(&self) -> bool {
+        true
+    }
+
+    fn new_id(&self) -> Result<Option<[u8; 16]>, Error> {
+        // It never leaves the process, so it identifies nobody.
+        Ok(None)
+    }
+}
