@@ -98,7 +98,8 @@ impl Codec for Encrypted {
 }
 
 impl Encrypted {
-    fn seal(&self, payload: &Payload, salt: [u8; SALT], out: &mut String) -> Result<(), Error> {
+    /// Encrypts under this salt, which must be new: `encode` draws one, known answers bring theirs.
+    pub(super) fn seal(&self, payload: &Payload, salt: [u8; SALT], out: &mut String) -> Result<(), Error> {
         let (id, key) = self.keys.signing(payload.meta.issued.unwrap_or(0))?;
         let len = CLEAR + META + payload.json.len() + TAG;
         let mut frame = Vec::with_capacity(len);

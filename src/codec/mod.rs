@@ -63,6 +63,8 @@ mod encrypted;
 mod frame;
 mod incoming;
 mod signed;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, time::Duration};
 

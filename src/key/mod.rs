@@ -1,6 +1,8 @@
 //! The secrets: keys, and the ring that rotates them.
 
 mod ring;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::{env, fmt, str::FromStr, sync::Arc};
@@ -8,6 +10,8 @@ use std::{env, fmt, str::FromStr, sync::Arc};
 use ::ring::rand::{SecureRandom as _, SystemRandom};
 
 pub use self::ring::KeyRing;
+#[cfg(test)]
+pub(crate) use self::text::bytes as bytes_of_text;
 use crate::error::Error;
 
 /// Fewer bytes than this are refused: what is derived from a key cannot be harder to guess than the key.

@@ -7,15 +7,20 @@ use crate::error::Error;
 const MIN_DISTINCT: usize = 12;
 
 /// Keys that stand in documentation, so that they are no secret: those of `docs/format.md`.
-const SAMPLES: [&str; 0] = [];
+const SAMPLES: [&str; 2] = [
+    "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+    "ad22b1751613f5817d9939ea08be122fd565296a5851f6f331e521c1f6f70c118ac3143dcf41bf6e22d273887f3a485e",
+];
 
 pub(super) fn parse(text: &str) -> Result<Vec<u8>, Error> {
-    let secret = decode(text.trim())?;
+    let secret = bytes(text)?;
     check(&secret)?;
     Ok(secret)
 }
 
-fn decode(text: &str) -> Result<Vec<u8>, Error> {
+/// The bytes that a text means, however weak they are.
+pub(crate) fn bytes(text: &str) -> Result<Vec<u8>, Error> {
+    let text = text.trim();
     let not = |what: &str| Error::key(format!("it is not {what}; {HOW_TO}"));
     if let Some(digits) = text.strip_prefix("hex:") {
         return hex(digits).ok_or_else(|| not("hexadecimal, as its prefix says"));
@@ -38,17 +43,17 @@ fn check(secret: &[u8]) -> Result<(), Error> {
             "it has {n} byte{s} and at least {MIN_BYTES} are needed; {HOW_TO}"
         )));
     }
-    let mut seen = [false; 256];
-    secret.iter().for_each(|&byte| seen[usize::from(byte)] = true);
-    let distinct = seen.iter().filter(|&&seen| seen).count();
-    let step = secret[1].wrapping_sub(secret[0]);
-    let regular = secret.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == step);
-    if distinct < MIN_DISTINCT || regular {
+    let (_, distinct) = most(secret.iter().copied());
+    // Counting up or down shows as one difference between most neighbours, whatever it starts with.
+    let (regular, _) = most(secret.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])));
+    let repeats = (1..=secret.len() / 2).any(|period| secret[period..] == secret[..secret.len() - period]);
+    if distinct < MIN_DISTINCT || 2 * regular >= secret.len() || repeats {
         return Err(Error::key(format!(
             "it is a pattern and not random, so it can be guessed; {HOW_TO}"
         )));
     }
-    if secret.iter().all(|byte| (b' '..=b'~').contains(byte)) {
+    let is_text = |text: &str| text.chars().all(|char| char.is_whitespace() || !char.is_control());
+    if std::str::from_utf8(secret).is_ok_and(is_text) {
         return Err(Error::key(format!(
             "it is readable text and not random, so it can be guessed; {HOW_TO}"
         )));
@@ -61,8 +66,16 @@ fn check(secret: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
+/// How often the most frequent byte occurs, and how many different ones there are.
+fn most(bytes: impl Iterator<Item = u8>) -> (usize, usize) {
+    let mut times = [0_usize; 256];
+    bytes.for_each(|byte| times[usize::from(byte)] += 1);
+    let distinct = times.iter().filter(|&&times| times > 0).count();
+    (times.into_iter().max().unwrap_or(0), distinct)
+}
+
 fn hex(digits: &str) -> Option<Vec<u8>> {
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{Extensions, HeaderValue};
+use http::HeaderValue;
 
 use super::accept::{Duplicates, Fallback, Until};
 use super::layer::Settings;
@@ -14,7 +14,7 @@ use crate::{
     codec::{self, Binding, Codec, Format},
     cookie::{Attributes, Chunks, Found, MAX_PARTS, is_cookie_text, line},
     error::Error,
-    session::{Lifetime, Millis, Payload, Session, duration_millis, millis},
+    session::{Lifetime, Millis, Payload, duration_millis, millis},
 };
 
 pub(super) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -33,7 +33,6 @@ pub(crate) struct Built {
     pub(super) newest_wins: bool,
     pub(super) discard_on_server_error: bool,
     clock: Option<Clock>,
-    pub(super) insert: fn(&mut Extensions, Session) -> bool,
     pub(super) warned_of_shadow: AtomicBool,
     pub(super) warned_of_public: AtomicBool,
 }
@@ -135,7 +134,6 @@ impl Built {
             },
             discard_on_server_error: settings.discard_on_server_error,
             clock: settings.clock.clone(),
-            insert: settings.insert,
             warned_of_shadow: AtomicBool::new(false),
             warned_of_public: AtomicBool::new(false),
             own,
@@ -157,14 +155,22 @@ impl Built {
         found: &Found,
         mut send: impl FnMut(HeaderValue),
     ) -> Result<(), Error> {
-        let lines = self.live_lines(payload)?;
-        let live = lines.len();
+        let max_age = if self.sends_max_age {
+            self.lifetime.seconds_left(&payload.meta)
+        } else {
+            None
+        };
+        let Pairs { first, further } = self.pairs(payload)?;
+        let first = line(first, &self.live, max_age)?;
+        let further: Vec<_> =
+            further.into_iter().map(|pair| line(pair, &self.live, max_age)).collect::<Result<_, _>>()?;
         // Removals first: where a browser does not tell the scopes apart, the live cookie has the last word.
         self.removals
             .iter()
-            .filter(|removal| !(removal.own && self.is_live(removal.name, live)) && found.has(removal.name))
+            .filter(|removal| !(removal.own && self.is_live(removal.name, further.len())) && found.has(removal.name))
             .for_each(|removal| send(removal.line.clone()));
-        lines.into_iter().for_each(send);
+        send(first);
+        further.into_iter().for_each(send);
         Ok(())
     }
 
@@ -176,8 +182,9 @@ impl Built {
 
     /// A `Cookie` header that holds this session.
     pub(super) fn cookie_header(&self, payload: &Payload) -> Result<HeaderValue, Error> {
-        let pairs = self.pairs(payload)?;
-        let mut header = HeaderValue::try_from(pairs.join("; ")).map_err(Error::codec)?;
+        let Pairs { first, further } = self.pairs(payload)?;
+        let pairs = [vec![first], further].concat().join("; ");
+        let mut header = HeaderValue::try_from(pairs).map_err(Error::codec)?;
         header.set_sensitive(true);
         Ok(header)
     }
@@ -186,20 +193,8 @@ impl Built {
         self.own.format.id
     }
 
-    fn live_lines(&self, payload: &Payload) -> Result<Vec<HeaderValue>, Error> {
-        let max_age = if self.sends_max_age {
-            self.lifetime.seconds_left(&payload.meta)
-        } else {
-            None
-        };
-        self.pairs(payload)?
-            .into_iter()
-            .map(|pair| line(pair, &self.live, max_age))
-            .collect()
-    }
-
     /// The cookies of a session, as `name=value`.
-    fn pairs(&self, payload: &Payload) -> Result<Vec<String>, Error> {
+    fn pairs(&self, payload: &Payload) -> Result<Pairs, Error> {
         let reader = &self.own;
         // Room for base64 of the longest frame and for the attributes.
         let room = self.name.len() + (payload.json.len() + 96) * 4 / 3 + self.live.len() + 32;
@@ -234,32 +229,37 @@ impl Built {
             return Err(too_large(reader.chunks.size(value.len())));
         };
         let first = lengths.next().unwrap_or(0);
-        let mut pairs = Vec::with_capacity(1 + companions.len());
+        let mut further = Vec::new();
         let mut start = first;
         for (len, number) in lengths.zip(1..) {
             let part = value.get(start..start + len).unwrap_or_default();
-            pairs.push(format!("{}={part}", Chunks::name(&self.name, number)));
+            further.push(format!("{}={part}", Chunks::name(&self.name, number)));
             start += len;
         }
         pair.truncate(value_at + first);
-        pairs.insert(0, pair);
         for (value, suffix) in companions.iter().zip(reader.format.companions) {
             let chunks = Chunks::new(self.name.len() + suffix.len(), 1);
             if value.len() > chunks.capacity() {
                 return Err(too_large(chunks.size(value.len())));
             }
-            pairs.push(format!("{}{suffix}={value}", self.name));
+            further.push(format!("{}{suffix}={value}", self.name));
         }
-        Ok(pairs)
+        Ok(Pairs { first: pair, further })
     }
 
-    /// Whether the cookie of this name is one of the `live` that are written.
-    fn is_live(&self, name: usize, live: usize) -> bool {
+    /// Whether the cookie of this name is written, with this number of further parts.
+    fn is_live(&self, name: usize, further: usize) -> bool {
         let reader = &self.own;
         name == reader.name
             || reader.companions.contains(&name)
-            || reader.parts.iter().take(live - 1).any(|&part| part == name)
+            || reader.parts.iter().take(further).any(|&part| part == name)
     }
+}
+
+/// The cookies of a session as `name=value`: one, and seldom more.
+struct Pairs {
+    first: String,
+    further: Vec<String>,
 }
 
 impl Reader {

@@ -20,8 +20,14 @@ pub(super) fn commit<B, R: ErrorResponse<B>>(
     if !accessed {
         return response;
     }
+    let action = match action {
+        // A mere refresh is not worth an uncacheable page; the next one will do.
+        Ok(Action::Refresh(_)) if caching::is_public(response.headers()) => Ok(Action::Keep),
+        action => action,
+    };
+    // What was saved stands until something newer is sent.
+    let mut lines = cookies.saved;
     let mut sent = false;
-    let is_public = caching::is_public(response.headers());
     let send = |line| {
         response.headers_mut().append(SET_COOKIE, line);
         sent = true;
@@ -30,11 +36,16 @@ pub(super) fn commit<B, R: ErrorResponse<B>>(
         Ok(Action::Keep) => None,
         Ok(Action::Remove) => {
             built.remove(&cookies.found, send);
+            lines.clear();
             None
         }
-        Ok(Action::Write(payload)) => built.write(&payload, &cookies.found, send).err(),
-        // Not worth an uncacheable page; the next one will do.
-        Ok(Action::Refresh(_)) if is_public => None,
+        Ok(Action::Write(payload)) => match built.write(&payload, &cookies.found, send) {
+            Ok(()) => {
+                lines.clear();
+                None
+            }
+            Err(error) => Some(error),
+        },
         Ok(Action::Refresh(payload)) => {
             if let Err(error) = built.write(&payload, &cookies.found, send) {
                 event!(WARN, error = %error, "a session could not be prolonged");
@@ -47,12 +58,9 @@ pub(super) fn commit<B, R: ErrorResponse<B>>(
         event!(ERROR, error = %error, "the session could not be committed");
         response = on_error.error_response(error, response);
     }
-    // What was saved stands until something newer is sent.
-    if !sent {
-        for line in cookies.saved {
-            response.headers_mut().append(SET_COOKIE, line);
-            sent = true;
-        }
+    for line in lines {
+        response.headers_mut().append(SET_COOKIE, line);
+        sent = true;
     }
     caching::tell(response.headers_mut(), sent, &built.warned_of_public);
     response

@@ -30,7 +30,13 @@ pin_project! {
 }
 
 /// Ends all writing when it is dropped, be it that the response is done, the service failed or the client hung up.
-struct Uncommitted(Option<Arc<Shared<Incoming>>>);
+pub(super) struct Uncommitted(Option<Arc<Shared<Incoming>>>);
+
+impl Uncommitted {
+    pub(super) fn new(session: Option<Arc<Shared<Incoming>>>) -> Self {
+        Self(session)
+    }
+}
 
 impl Drop for Uncommitted {
     fn drop(&mut self) {
@@ -42,11 +48,11 @@ impl Drop for Uncommitted {
 }
 
 impl<F, B, R> ResponseFuture<F, B, R> {
-    pub(super) fn new(future: F, on_error: R, session: Option<Arc<Shared<Incoming>>>) -> Self {
+    pub(super) fn new(future: F, on_error: R, session: Uncommitted) -> Self {
         Self {
             future,
             on_error,
-            session: Uncommitted(session),
+            session,
             body: PhantomData,
         }
     }

@@ -95,9 +95,11 @@ pub(super) struct Settings {
     pub(super) on_duplicates: Option<Duplicates>,
     pub(super) discard_on_server_error: bool,
     pub(super) clock: Option<Clock>,
-    /// Puts the session into a request's extensions and says whether there was one.
-    pub(super) insert: fn(&mut Extensions, Session) -> bool,
+    pub(super) insert: Insert,
 }
+
+/// Puts the session into a request's extensions and says whether there was one.
+pub(super) type Insert = fn(&mut Extensions, Session) -> bool;
 
 impl SessionLayer {
     /// Sessions in the cookie, encrypted: the client can neither read nor change them.
@@ -232,7 +234,7 @@ impl<R> SessionLayer<R> {
     ///
     /// Browsers keep 4,096 bytes of name and value per cookie and send all of it with each request, and what is between
     /// browser and server limits the whole request head: nginx 8 KB per line (`large_client_header_buffers`), Apache 8,190 bytes
-    /// per line (`LimitRequestFieldSize`), Node 16 KB, AWS load balancers 16 KB per line, HAProxy 16 KB (`tune.bufsize`), hyper
+    /// per line (`LimitRequestFieldSize`), Node 16 KB, AWS load balancers 16 KB per line, `HAProxy` 16 KB (`tune.bufsize`), hyper
     /// about 400 KB. HTTP/2 browsers may send each cookie as a line of its own, but proxies join them.
     pub fn chunked(self, cookies: usize) -> Self {
         self.set(|settings| settings.parts = cookies)
@@ -432,7 +434,7 @@ impl<S, R: Clone> Layer<S> for SessionLayer<R> {
         if let Err(error) = &built {
             event!(ERROR, error = %error, "no request will have a session");
         }
-        SessionService::new(inner, built, self.on_error.clone())
+        SessionService::new(inner, built, self.settings.insert, self.on_error.clone())
     }
 }
 

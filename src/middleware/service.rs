@@ -12,7 +12,8 @@ use tower_service::Service;
 use super::{
     built::Built,
     error_response::{DefaultErrorResponse, ErrorResponse},
-    future::ResponseFuture,
+    future::{ResponseFuture, Uncommitted},
+    layer::Insert,
     request::{Incoming, Refused},
 };
 use crate::{
@@ -27,12 +28,18 @@ use crate::{
 pub struct SessionService<S, R = DefaultErrorResponse> {
     inner: S,
     built: Result<Arc<Built>, Error>,
+    insert: Insert,
     on_error: R,
 }
 
 impl<S, R> SessionService<S, R> {
-    pub(super) fn new(inner: S, built: Result<Arc<Built>, Error>, on_error: R) -> Self {
-        Self { inner, built, on_error }
+    pub(super) fn new(inner: S, built: Result<Arc<Built>, Error>, insert: Insert, on_error: R) -> Self {
+        Self {
+            inner,
+            built,
+            insert,
+            on_error,
+        }
     }
 
     /// The inner service.
@@ -69,7 +76,7 @@ where
             Ok(built) => {
                 let found = scan(request.headers(), &built.names);
                 let shared = Arc::new(Shared::new(Incoming::new(Arc::clone(built), found)));
-                let shadows = (built.insert)(request.extensions_mut(), Session::of(shared.clone()));
+                let shadows = (self.insert)(request.extensions_mut(), Session::of(shared.clone()));
                 if shadows && !built.warned_of_shadow.swap(true, Ordering::Relaxed) {
                     event!(
                         WARN,
@@ -82,11 +89,13 @@ where
             // Handlers that do not need a session work; the others are told what is wrong with the layer.
             Err(error) => {
                 let refused = Arc::new(Shared::new(Refused(error.clone())));
-                request.extensions_mut().insert(Session::of(refused));
+                (self.insert)(request.extensions_mut(), Session::of(refused));
                 None
             }
         };
-        ResponseFuture::new(self.inner.call(request), self.on_error.clone(), session)
+        // Made before the call, so that a service that panics leaves no session that can be written.
+        let uncommitted = Uncommitted::new(session);
+        ResponseFuture::new(self.inner.call(request), self.on_error.clone(), uncommitted)
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Meta {
     pub(crate) max_age: Option<u32>,
 }
 
-/// A session as a [`Codec`](super::Codec) sees it: the text of one JSON object and, as far as the format can carry them,
+/// A session as a [`Codec`](crate::codec::Codec) sees it: the text of one JSON object and, as far as the format can carry them,
 /// the session's id and times.
 ///
 /// Times have a resolution of one millisecond. `Debug` shows neither the data nor the id.

@@ -257,7 +257,8 @@ impl State {
                 .lifetime()
                 .is_some_and(|lifetime| lifetime.refresh_is_due(&self.meta, now))
         };
-        if !changed && !(self.known && due()) {
+        let prolong = self.known && due();
+        if !(changed || prolong) {
             return Ok(Action::Keep);
         }
         if self.meta.id.is_none() {

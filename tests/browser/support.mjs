@@ -1,0 +1,164 @@
+// What the browser tests share: the example as a process that can be restarted, a browser with a profile of its own, and
+// cookies as that browser stored them.
+
+import { execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import http from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+export const PASSWORD = 'correct horse';
+export const NAME = '__Host-session';
+
+// --- The example.
+
+let binary = process.env.HTTP_SESSION_LOGIN_BIN;
+
+function build() {
+  const cargo = ['build', '--quiet', '--locked', '--example', 'login', '--message-format=json'];
+  const output = execFileSync('cargo', cargo, { cwd: ROOT, encoding: 'utf8', maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'inherit'] });
+  const messages = output.trim().split('\n').map((line) => JSON.parse(line));
+  return messages.find((message) => message.executable && message.target.name === 'login').executable;
+}
+
+export const newKey = () => randomBytes(32).toString('hex');
+
+/// A running example. It stops with the test `t`, and `restart` changes its settings without changing its port.
+export class Server {
+  static async start(t, settings = {}) {
+    binary ??= build();
+    const server = new Server();
+    t.after(() => server.stop());
+    await server.#run({ SESSION_KEY: newKey(), ...settings, PORT: '0' });
+    return server;
+  }
+
+  get localhost() {
+    return this.at('localhost');
+  }
+
+  at(host) {
+    return `http://${host}:${this.port}`;
+  }
+
+  /// `undefined` takes a setting away.
+  async restart(changed) {
+    await this.stop();
+    await this.#run({ ...this.settings, ...changed, PORT: String(this.port) });
+  }
+
+  async stop() {
+    if (this.process && this.process.exitCode === null && this.process.signalCode === null) {
+      this.process.kill('SIGKILL');
+      await once(this.process, 'exit');
+    }
+  }
+
+  async #run(settings) {
+    this.settings = settings;
+    this.log = [];
+    // Nothing of this process's own environment may be taken for a setting.
+    this.process = spawn(binary, { env: { NO_COLOR: '1', ...settings }, stdio: ['ignore', 'pipe', 'inherit'] });
+    const lines = createInterface({ input: this.process.stdout });
+    this.port = await new Promise((resolve, reject) => {
+      lines.on('line', (line) => {
+        this.log.push(line);
+        const listening = /^listening on http:\/\/localhost:(\d+)$/.exec(line);
+        if (listening) resolve(Number(listening[1]));
+      });
+      this.process.once('error', reject);
+      this.process.once('exit', (code) => reject(new Error(`the example ended with ${code}`)));
+    });
+  }
+}
+
+/// A site of one page, under any host name that reaches this machine.
+export async function serve(t, page) {
+  const server = http.createServer((request, response) => {
+    response.setHeader('content-type', 'text/html');
+    response.end(request.url === '/' ? page : '');
+  });
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return server.address().port;
+}
+
+// --- The browser.
+
+const ARGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  // A host that is not loopback, and so gets no favours over plain HTTP.
+  '--host-resolver-rules=MAP *.test 127.0.0.1',
+];
+
+/// A browser with a new profile (or that in `profile`), which closes with the test `t`.
+export async function browse(t, { args = [], profile, ...options } = {}) {
+  const folder = profile ?? newProfile(t);
+  const browser = await chromium.launchPersistentContext(folder, {
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    headless: true,
+    args: [...ARGS, ...args],
+    // Playwright switches it off, and the back button is about it.
+    ignoreDefaultArgs: ['--disable-back-forward-cache'],
+    ...options,
+  });
+  browser.setDefaultTimeout(15_000);
+  t.after(() => browser.close());
+  const page = browser.pages()[0] ?? (await browser.newPage());
+  return { browser, page };
+}
+
+export function newProfile(t) {
+  const folder = mkdtempSync(join(tmpdir(), 'http-session-browser-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+  return folder;
+}
+
+/// All cookies of the browser as it stored them, sorted by name.
+export async function jar(browser) {
+  const devtools = await browser.newCDPSession(browser.pages()[0]);
+  const { cookies } = await devtools.send('Storage.getCookies');
+  await devtools.detach();
+  return cookies.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+// --- What users do. `frame` is a page or a frame.
+
+export async function logIn(frame, user = 'ada', password = PASSWORD) {
+  await frame.getByLabel('User').fill(user);
+  await frame.getByLabel('Password').fill(password);
+  await frame.getByRole('button', { name: 'Log in' }).click();
+}
+
+export const logOut = (frame) => frame.getByRole('button', { name: 'Log out' }).click();
+
+export async function addNote(frame, text) {
+  await frame.getByLabel('New note').fill(text);
+  await frame.getByRole('button', { name: 'Add note' }).click();
+}
+
+/// Waits for the page of a user who is logged in.
+export const greeting = (frame, name = 'Ada Lovelace') =>
+  frame.getByRole('heading', { name: `Hello, ${name}` }).waitFor();
+
+/// Waits for the login form.
+export const loginForm = (frame) => frame.getByRole('heading', { name: 'Log in' }).waitFor();
+
+export const notes = (frame) => frame.locator('li:not(.none)').allTextContents();
+export const visits = async (frame) => Number(await frame.locator('#visits').textContent());
