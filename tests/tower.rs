@@ -283,8 +283,6 @@ fn a_panic_of_the_service_ends_the_session_with_it() {
         panic!("in the call")
     });
     let layer = layer();
-    let hush = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
     let outcomes = [
         catch_unwind(AssertUnwindSafe(|| {
             poll_now(layer.layer(asynchronous).oneshot(Request::new(())))
@@ -293,7 +291,6 @@ fn a_panic_of_the_service_ends_the_session_with_it() {
             poll_now(layer.layer(synchronous).oneshot(Request::new(())))
         })),
     ];
-    std::panic::set_hook(hush);
     assert!(outcomes.iter().all(Result::is_err));
     let kept = kept.take();
     assert_eq!(kept.len(), 2);

@@ -23,6 +23,8 @@ pub(super) const FORMAT: Format = Format {
     authenticated: true,
     max_age: true,
     chunks: true,
+    whole_seconds: false,
+    foreign_max_age: None,
 };
 
 pub(super) const HEAD: usize = 8;

@@ -52,7 +52,9 @@
 //! #     }
 //! #     pub fn decode(text: &str) -> Option<Vec<u8>> {
 //! #         let pairs = text.as_bytes().chunks(2);
-//! #         pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+//! #         let bytes = pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+//! #         // One text for the same bytes, so that no changed cookie is a good one.
+//! #         bytes.collect::<Option<Vec<u8>>>().filter(|bytes| encode(bytes) == text)
 //! #     }
 //! # }
 //! # Ok::<(), Error>(())
@@ -62,7 +64,13 @@ mod bound;
 mod encrypted;
 mod frame;
 mod incoming;
+#[cfg(feature = "starlette")]
+mod itsdangerous;
+#[cfg(feature = "starlette")]
+mod python_json;
 mod signed;
+#[cfg(feature = "starlette")]
+mod starlette;
 #[cfg(test)]
 mod tests;
 
@@ -73,6 +81,8 @@ pub use self::{
     incoming::{Incoming, Outgoing},
     signed::Signed,
 };
+#[cfg(feature = "starlette")]
+pub use self::starlette::Starlette;
 pub use crate::session::Payload;
 use crate::{
     SameSite,
@@ -150,6 +160,9 @@ pub struct Format {
     pub(crate) authenticated: bool,
     pub(crate) max_age: bool,
     pub(crate) chunks: bool,
+    pub(crate) whole_seconds: bool,
+    /// Another framework's `max_age` in seconds, which may be negative, in place of the layer's.
+    pub(crate) foreign_max_age: Option<i64>,
 }
 
 impl Format {
@@ -197,6 +210,14 @@ impl Format {
     /// It carries a session's own lifetime, so that [`set_max_age`](crate::Session::set_max_age) can work.
     pub fn carries_max_age(mut self) -> Self {
         self.max_age = true;
+        self
+    }
+
+    /// Times are whole seconds, ages are counted in whole seconds, and a cookie that was written in the future, be it by one
+    /// second, is refused unless there is no `max_age`, as itsdangerous does it. By default times are compared to the
+    /// millisecond, and 60 s in the future are forgiven.
+    pub fn whole_seconds(mut self) -> Self {
+        self.whole_seconds = true;
         self
     }
 

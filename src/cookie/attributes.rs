@@ -7,6 +7,9 @@ use crate::error::Error;
 const HOST: &str = "__Host-";
 const SECURE: &str = "__Secure-";
 
+/// Browsers ignore a longer attribute (RFC 6265bis, section 5.6).
+const MAX_PATH: usize = 1024;
+
 /// Far more than any name needs, and it leaves room for the value.
 const MAX_NAME: usize = 256;
 
@@ -46,7 +49,7 @@ impl Attributes {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let refuse = |reason: String| Err(Error::config(reason));
         let name = &self.name;
-        if name.is_empty() || !name.bytes().all(is_token) {
+        if !is_name(name) {
             return refuse(format!(
                 "the cookie name {name:?} is not a token: use letters, digits, `-` and `_` (RFC 6265bis, section 4.1.1)"
             ));
@@ -55,6 +58,35 @@ impl Attributes {
             return refuse(format!(
                 "the cookie name is {} bytes long and {MAX_NAME} is the most: it takes room from the value",
                 name.len()
+            ));
+        }
+        self.check_scope()?;
+        if !self.secure && self.same_site == SameSite::None {
+            return refuse("`SameSite=None` needs `Secure`, or browsers drop the cookie: keep `secure` on".into());
+        }
+        if has_prefix(name, HOST)
+            && !(name.starts_with(HOST) && self.secure && self.path == "/" && self.domain.is_none())
+        {
+            return refuse(format!(
+                "the cookie name {name:?} promises `Secure`, `Path=/` and no `Domain`: set these, or leave the prefix to \
+                 the layer"
+            ));
+        }
+        if has_prefix(name, SECURE) && !(name.starts_with(SECURE) && self.secure) {
+            return refuse(format!(
+                "the cookie name {name:?} promises `Secure`: set it, or leave the prefix to the layer"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The part of [`check`](Self::check) that does not depend on the name.
+    pub(crate) fn check_scope(&self) -> Result<(), Error> {
+        let refuse = |reason: String| Err(Error::config(reason));
+        if self.path.len() > MAX_PATH {
+            return refuse(format!(
+                "the path is {} bytes long and browsers ignore more than {MAX_PATH}",
+                self.path.len()
             ));
         }
         if !self.path.starts_with('/') || !self.path.bytes().all(is_attribute_text) {
@@ -71,24 +103,8 @@ impl Attributes {
                  punycode; to use the host that answers, set none"
             ));
         }
-        if !self.secure && self.same_site == SameSite::None {
-            return refuse("`SameSite=None` needs `Secure`, or browsers drop the cookie: keep `secure` on".into());
-        }
         if !self.secure && self.partitioned {
             return refuse("`Partitioned` needs `Secure`, or browsers drop the cookie: keep `secure` on".into());
-        }
-        if has_prefix(name, HOST)
-            && !(name.starts_with(HOST) && self.secure && self.path == "/" && self.domain.is_none())
-        {
-            return refuse(format!(
-                "the cookie name {name:?} promises `Secure`, `Path=/` and no `Domain`: set these, or leave the prefix to \
-                 the layer"
-            ));
-        }
-        if has_prefix(name, SECURE) && !(name.starts_with(SECURE) && self.secure) {
-            return refuse(format!(
-                "the cookie name {name:?} promises `Secure`: set it, or leave the prefix to the layer"
-            ));
         }
         Ok(())
     }
@@ -183,6 +199,10 @@ impl Scope {
 fn has_prefix(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+pub(crate) fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(is_token)
 }
 
 fn is_token(byte: u8) -> bool {

@@ -7,7 +7,7 @@ mod write;
 
 pub use self::attributes::Scope;
 pub(crate) use self::{
-    attributes::Attributes,
+    attributes::{Attributes, is_name},
     chunk::{Chunks, MAX_PARTS},
     read::{Found, scan},
     write::{is_cookie_text, line},

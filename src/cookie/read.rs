@@ -13,7 +13,7 @@ use memchr::memchr_iter;
 const MAX_HITS: usize = 64;
 
 /// The cookies of a request that have one of the wanted names, in their order.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) enum Found {
     #[default]
     Nothing,
@@ -22,6 +22,7 @@ pub(crate) enum Found {
     Several(Vec<Hit>),
 }
 
+#[derive(Clone)]
 pub(crate) struct Hit {
     /// Which of the wanted names.
     name: usize,
@@ -43,6 +44,11 @@ impl Found {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.hits().is_empty()
+    }
+
+    /// Whether there may be more, which were not looked at.
+    pub(crate) fn is_full(&self) -> bool {
+        self.hits().len() >= MAX_HITS
     }
 
     fn hits(&self) -> &[Hit] {

@@ -11,8 +11,8 @@ use http::HeaderValue;
 use super::accept::{Duplicates, Fallback, Until};
 use super::layer::Settings;
 use crate::{
-    codec::{self, Binding, Codec, Format},
-    cookie::{Attributes, Chunks, Found, MAX_PARTS, is_cookie_text, line},
+    codec::{self, Binding, Codec, Format, Spelling},
+    cookie::{Attributes, Chunks, Found, MAX_PARTS, is_cookie_text, is_name, line},
     error::Error,
     session::{Lifetime, Millis, Payload, duration_millis, millis},
 };
@@ -58,7 +58,15 @@ struct Removal {
     name: usize,
     /// In the scope of the layer's own cookie.
     own: bool,
+    /// A path keeps the cookie from some requests, so none can tell that it is not there.
+    hidden: bool,
     line: HeaderValue,
+}
+
+impl Removal {
+    fn is_due(&self, found: &Found) -> bool {
+        self.hidden || found.has(self.name)
+    }
 }
 
 impl Built {
@@ -73,7 +81,14 @@ impl Built {
         codec.bind(&binding)?;
 
         let (live, removal) = match codec.spelling(&binding) {
-            Some(spelling) => (spelling.live, spelling.removal),
+            Some(Spelling { live, removal }) => {
+                if [&live, &removal].into_iter().any(|part| HeaderValue::from_str(part).is_err()) {
+                    return Err(Error::config(
+                        "the codec spells its cookie with characters that may not stand in a header",
+                    ));
+                }
+                (live, removal)
+            }
             None => (attributes.live(), attributes.removal()),
         };
         // Another framework's spelling says for itself whether there is a Max-Age.
@@ -87,20 +102,27 @@ impl Built {
             removals.push(Removal {
                 name: number,
                 own: true,
+                hidden: false,
                 line,
             });
         }
         let mut fallbacks = Vec::new();
         for (fallback, until) in &settings.fallbacks {
             let built = BuiltFallback::new(fallback, *until, settings, &attributes, &name, &mut names)?;
-            let removal = attributes.with(&fallback.scope).removal();
+            let scope = attributes.with(&fallback.scope);
+            let removal = scope.removal();
             let reader = &built.reader;
+            let in_own_scope = removal == attributes.removal();
             for &number in [reader.name].iter().chain(&reader.parts).chain(&reader.companions) {
-                if !removals.iter().any(|removal| removal.own && removal.name == number) {
-                    let line = line(names.start(number), &removal, None)?;
+                let line = line(names.start(number), &removal, None)?;
+                let is_known =
+                    |known: &Removal| known.line == line || (in_own_scope && known.own && known.name == number);
+                if !removals.iter().any(is_known) {
                     removals.push(Removal {
                         name: number,
                         own: false,
+                        // Where the layer's own path shows its cookies, it shows these.
+                        hidden: scope.path != "/" && scope.path != attributes.path,
                         line,
                     });
                 }
@@ -116,6 +138,8 @@ impl Built {
                 removals.push(Removal {
                     name: number,
                     own: false,
+                    // Under another name it would not be read.
+                    hidden: attributes.path != "/" && number == own.name,
                     line,
                 });
             }
@@ -123,7 +147,7 @@ impl Built {
         Ok(Self {
             live,
             sends_max_age,
-            lifetime: lifetime(settings),
+            lifetime: lifetime(settings, &own.format),
             fallbacks,
             names: names.into_bytes(),
             removals,
@@ -167,16 +191,16 @@ impl Built {
         // Removals first: where a browser does not tell the scopes apart, the live cookie has the last word.
         self.removals
             .iter()
-            .filter(|removal| !(removal.own && self.is_live(removal.name, further.len())) && found.has(removal.name))
+            .filter(|removal| !(removal.own && self.is_live(removal.name, further.len())) && removal.is_due(found))
             .for_each(|removal| send(removal.line.clone()));
         send(first);
         further.into_iter().for_each(send);
         Ok(())
     }
 
-    /// Removes every cookie of ours that the request brought.
+    /// Removes every cookie of ours that the request brought, or may not have been able to bring.
     pub(super) fn remove(&self, found: &Found, send: impl FnMut(HeaderValue)) {
-        let lines = self.removals.iter().filter(|removal| found.has(removal.name));
+        let lines = self.removals.iter().filter(|removal| removal.is_due(found));
         lines.map(|removal| removal.line.clone()).for_each(send);
     }
 
@@ -271,10 +295,15 @@ impl Reader {
                  longer than that"
             )));
         }
-        if parts > 1 && !format.chunks {
+        if parts > 1 && !(format.chunks && format.companions.is_empty()) {
             return Err(Error::config(
                 "this codec cannot split a session over several cookies: leave `chunked` out",
             ));
+        }
+        if let Some(suffix) = format.companions.iter().find(|suffix| !is_name(suffix)) {
+            return Err(Error::config(format!(
+                "{suffix:?} may not stand in a cookie's name, and the codec wants a companion cookie of that name"
+            )));
         }
         Ok(Self {
             name: names.number(name),
@@ -319,8 +348,16 @@ impl BuiltFallback {
             ..attributes.clone()
         }
         .check()?;
+        attributes.check_scope()?;
+        if settings.max_age.is_some() && !format.issued && until.end().is_none() {
+            return Err(Error::config(
+                "the accepted codec does not carry when a cookie was written, so its cookies would never expire: give \
+                 `also_accept` a date, or set `max_age(None)`",
+            ));
+        }
         codec.bind(&settings.binding(&attributes, fallback.app.as_deref().unwrap_or(&settings.app), name))?;
-        let parts = if format.chunks { settings.parts } else { 1 };
+        let chunks = format.chunks && format.companions.is_empty();
+        let parts = if chunks { settings.parts } else { 1 };
         Ok(Self {
             reader: Reader::new(codec, name, parts, names)?,
             until: until.end().map(millis),
@@ -380,9 +417,11 @@ impl Settings {
     }
 }
 
-fn lifetime(settings: &Settings) -> Lifetime {
+fn lifetime(settings: &Settings, format: &Format) -> Lifetime {
+    let foreign = format.foreign_max_age.map(|seconds| u64::try_from(seconds).unwrap_or(0).saturating_mul(1000));
     Lifetime {
-        max_age: settings.max_age.map(duration_millis),
+        max_age: foreign.or(settings.max_age.map(duration_millis)),
+        never: format.foreign_max_age.is_some_and(|seconds| seconds < 0),
         max_age_limit: settings.max_age_limit.map(duration_millis),
         absolute: settings.absolute_lifetime.map(duration_millis),
         rolling: settings.rolling,

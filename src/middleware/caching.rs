@@ -42,16 +42,29 @@ pub(super) fn tell(headers: &mut HeaderMap, cookie_sent: bool, warned: &AtomicBo
             );
         }
     }
-    if !directives(headers).any(|directive| directive.eq_ignore_ascii_case("no-store")) {
+    // Another layer on the same service may have said so already.
+    let said = headers.get_all(CACHE_CONTROL).iter().any(|value| value == PRIVATE_COOKIE);
+    if !said && !directives(headers).any(|directive| directive.eq_ignore_ascii_case("no-store")) {
         headers.append(CACHE_CONTROL, PRIVATE_COOKIE);
     }
 }
 
 /// Whether the handler asked shared caches to keep the response.
 pub(super) fn is_public(headers: &HeaderMap) -> bool {
+    let unreadable = |value: &HeaderValue| value.to_str().is_err();
     directives(headers).any(is_for_shared_caches)
-        || headers.contains_key(SURROGATE_CONTROL)
-        || headers.keys().any(|name| name.as_str().ends_with(TARGETED))
+        || headers.get_all(CACHE_CONTROL).iter().any(unreadable)
+        || headers.iter().any(|(name, value)| is_targeted(name) && !forbids(value))
+}
+
+/// Whether the header is for one kind of cache only.
+fn is_targeted(name: &HeaderName) -> bool {
+    *name == SURROGATE_CONTROL || name.as_str().ends_with(TARGETED)
+}
+
+fn forbids(targeted: &HeaderValue) -> bool {
+    let forbids = |directive: &str| ["private", "no-store"].iter().any(|word| directive.eq_ignore_ascii_case(word));
+    targeted.to_str().is_ok_and(|value| split(value).any(forbids))
 }
 
 fn varies_by_cookie(headers: &HeaderMap) -> bool {
@@ -82,10 +95,11 @@ fn directives(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 
 /// Splits at commas that are not in quotes.
 fn split(value: &str) -> impl Iterator<Item = &str> {
-    let mut quoted = false;
+    let (mut quoted, mut escaped) = (false, false);
     value
         .split(move |char| {
-            quoted ^= char == '"';
+            quoted ^= char == '"' && !escaped;
+            escaped = char == '\\' && quoted && !escaped;
             char == ',' && !quoted
         })
         .map(str::trim)
@@ -110,6 +124,9 @@ fn withdraw_public(headers: &mut HeaderMap) {
 /// Headers for one kind of cache go before `Cache-Control`, so they must say the same.
 fn restrict_targeted(headers: &mut HeaderMap) {
     for (name, value) in headers.iter_mut() {
+        if forbids(value) {
+            continue;
+        }
         if *name == SURROGATE_CONTROL {
             *value = NO_STORE;
         } else if name.as_str().ends_with(TARGETED) {

@@ -47,8 +47,9 @@ pub(super) fn commit<B, R: ErrorResponse<B>>(
             Err(error) => Some(error),
         },
         Ok(Action::Refresh(payload)) => {
-            if let Err(error) = built.write(&payload, &cookies.found, send) {
-                event!(WARN, error = %error, "a session could not be prolonged");
+            match built.write(&payload, &cookies.found, send) {
+                Ok(()) => lines.clear(),
+                Err(error) => event!(WARN, error = %error, "a session could not be prolonged"),
             }
             None
         }

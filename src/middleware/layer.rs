@@ -149,6 +149,15 @@ impl SessionLayer {
     }
 }
 
+#[cfg(feature = "starlette")]
+impl SessionLayer {
+    /// Sessions in Starlette's and FastAPI's own cookie, with `SessionMiddleware`'s defaults: the name `session`, 14 days,
+    /// `path=/`, `samesite=lax`, `httponly`, **not** `secure`. See [`codec::Starlette`](crate::codec::Starlette).
+    pub fn starlette(secret: impl Into<String>) -> Self {
+        Self::with_codec(crate::codec::Starlette::new(secret)).secure(false)
+    }
+}
+
 impl<R> SessionLayer<R> {
     // --- The cookie.
 
@@ -215,7 +224,8 @@ impl<R> SessionLayer<R> {
 
     /// Names a scope in which a cookie of this name was set before: another `Domain`, another `Path`, with or without
     /// `Partitioned`. When a request brings a cookie of that name and the session is written or removed, the cookie in the old
-    /// scope is removed too; otherwise the browser would keep sending both. Call it once for each scope.
+    /// scope is removed too; otherwise the browser would keep sending both. A path hides a cookie from some requests, so
+    /// one with another path than `/` is removed every time. Call it once for each scope.
     ///
     /// ```
     /// # use http_session::{Key, Scope, SessionLayer};
@@ -235,7 +245,8 @@ impl<R> SessionLayer<R> {
     /// Browsers keep 4,096 bytes of name and value per cookie and send all of it with each request, and what is between
     /// browser and server limits the whole request head: nginx 8 KB per line (`large_client_header_buffers`), Apache 8,190 bytes
     /// per line (`LimitRequestFieldSize`), Node 16 KB, AWS load balancers 16 KB per line, `HAProxy` 16 KB (`tune.bufsize`), hyper
-    /// about 400 KB. HTTP/2 browsers may send each cookie as a line of its own, but proxies join them.
+    /// about 400 KB over HTTP/1 and 16 KB over HTTP/2 (`max_header_list_size`). HTTP/2 browsers may send each cookie as a
+    /// line of its own, but proxies join them.
     pub fn chunked(self, cookies: usize) -> Self {
         self.set(|settings| settings.parts = cookies)
     }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use super::built::{Built, BuiltFallback, Reader};
 use crate::{
-    codec,
+    codec::{self, Format},
     cookie::Found,
     error::Reject,
     event::event,
@@ -24,12 +24,12 @@ pub(super) fn open(built: &Built, found: &Found, now: Millis) -> Opened {
     let attempts = Cell::new(ATTEMPTS);
     let mut chosen = Chosen::new(built.newest_wins);
     let mut foreign = false;
-    built.own.read(found, &attempts, |result| {
+    let mut left_out = built.own.read(found, &attempts, |result| {
         foreign |= matches!(
             &result,
-            Err(Reject::Malformed | Reject::UnknownKey | Reject::BadSignature)
+            Err(Reject::Malformed | Reject::UnknownKey | Reject::BadSignature | Reject::TooLarge)
         );
-        chosen.consider(result.and_then(|payload| admit(built, payload, now)));
+        chosen.consider(result.and_then(|payload| admit(built, &built.own.format, payload, now)));
     });
     let own_present = found.has(built.own.name);
     for fallback in &built.fallbacks {
@@ -40,12 +40,14 @@ pub(super) fn open(built: &Built, found: &Found, now: Millis) -> Opened {
             !own_present && chosen.session.is_none()
         };
         if wanted {
-            fallback.reader.read(found, &attempts, |result| {
+            left_out |= fallback.reader.read(found, &attempts, |result| {
                 let admitted = result.and_then(|payload| fallback.admit(built, payload, now));
                 chosen.consider(admitted);
             });
         }
     }
+    // Else somebody who can plant cookies would only have to plant enough of them.
+    chosen.ambiguous |= left_out && chosen.session.is_some() && !built.newest_wins;
     let rejected = if chosen.ambiguous {
         Some(Reject::Ambiguous)
     } else if chosen.session.is_some() {
@@ -70,9 +72,13 @@ pub(super) fn open(built: &Built, found: &Found, now: Millis) -> Opened {
     }
 }
 
-fn admit(built: &Built, payload: Payload, now: Millis) -> Result<(Data, Meta), Reject> {
+fn admit(built: &Built, format: &Format, payload: Payload, now: Millis) -> Result<(Data, Meta), Reject> {
     let data = Data::parse(payload.json).map_err(|_| Reject::Malformed)?;
-    built.lifetime.check(&payload.meta, now)?;
+    if format.whole_seconds {
+        built.lifetime.check_whole_seconds(&payload.meta, now)?;
+    } else {
+        built.lifetime.check(&payload.meta, now)?;
+    }
     Ok((data, payload.meta))
 }
 
@@ -85,7 +91,7 @@ impl BuiltFallback {
                 return Err(Reject::Expired);
             }
         }
-        admit(built, payload, now)
+        admit(built, &self.reader.format, payload, now)
     }
 }
 
@@ -111,8 +117,14 @@ impl Chosen {
         let candidate = match candidate {
             Ok(candidate) => candidate,
             Err(reason) => {
-                // Why something that looked like a session failed says more than that something else was none.
-                if self.rejected.is_none_or(|known| known == Reject::Malformed) {
+                // Why something that looked like a session failed says more than that something else was none, and that
+                // its time is wrong says most: it is authentic.
+                let weight = |reason| match reason {
+                    Reject::Malformed => 0,
+                    Reject::Expired | Reject::NotYetValid => 2,
+                    _ => 1,
+                };
+                if self.rejected.is_none_or(|known| weight(known) < weight(reason)) {
                     self.rejected = Some(reason);
                 }
                 return;
@@ -132,21 +144,22 @@ impl Chosen {
 }
 
 impl Reader {
-    /// Decodes each different cookie of this reader's name, up to a few.
-    fn read(&self, found: &Found, attempts: &Cell<u8>, mut each: impl FnMut(Result<Payload, Reject>)) {
+    /// Decodes each different cookie of this reader's name, up to a few; returns whether some were left out.
+    fn read(&self, found: &Found, attempts: &Cell<u8>, mut each: impl FnMut(Result<Payload, Reject>)) -> bool {
         let mut verified = 0;
         for (at, value) in found.values(self.name).enumerate() {
-            if verified == VERIFIED {
-                break;
-            }
             // The same cookie twice says nothing new.
             if at > 0 && found.values(self.name).take(at).any(|earlier| earlier == value) {
                 continue;
+            }
+            if verified == VERIFIED {
+                return true;
             }
             let before = attempts.get();
             each(self.decode(found, value, attempts));
             verified += usize::from(attempts.get() < before);
         }
+        found.is_full()
     }
 
     fn decode(&self, found: &Found, value: &[u8], attempts: &Cell<u8>) -> Result<Payload, Reject> {

@@ -53,7 +53,9 @@ impl Incoming {
 impl Source for Incoming {
     fn open(&self) -> Result<Opened, Error> {
         let now = self.now();
-        Ok(open(&self.built, &self.lock().found, now))
+        // A copy, which shares the header's bytes: the codec may be the user's, so it runs without the lock.
+        let found = self.lock().found.clone();
+        Ok(open(&self.built, &found, now))
     }
 
     fn write(&self, action: Action) -> Result<(), Error> {

@@ -31,6 +31,8 @@ struct Member {
     /// The key's meaning, where it was written with escapes.
     unescaped: Option<Box<str>>,
     value: Span,
+    /// The value stands with a later mention of the key, so there are other members between the two.
+    repeated: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -135,13 +137,13 @@ impl Data {
                 out.push(',');
             }
             match source {
-                Source::Member(member) if value.is_none() => {
+                Source::Member(member) if value.is_none() && !member.repeated => {
                     out.push_str(&self.base[member.key.start as usize..member.value.end as usize]);
                 }
                 Source::Member(member) => {
                     out.push_str(member.key.of(&self.base));
                     out.push(':');
-                    out.push_str(value.unwrap_or_default());
+                    out.push_str(value.unwrap_or_else(|| member.value.of(&self.base)));
                 }
                 Source::Change => {
                     write_json_string(key, &mut out);
@@ -267,6 +269,12 @@ impl Member {
             None => &text[self.key.start as usize + 1..self.key.end as usize - 1],
         }
     }
+
+    /// The key came once more, with this value.
+    fn repeat(&mut self, value: Span) {
+        self.value = value;
+        self.repeated = true;
+    }
 }
 
 impl Span {
@@ -326,6 +334,7 @@ impl<'de> Visitor<'de> for Index<'de> {
                 key: key_span,
                 unescaped,
                 value,
+                repeated: false,
             });
         }
         Ok(members)
@@ -350,7 +359,7 @@ fn merge_few(members: &mut Vec<Member>, text: &str) {
         };
         seen[word] |= bit;
         match first {
-            Some(first) => members[first].value = members[at].value,
+            Some(first) => members[first].repeat(members[at].value),
             None => {
                 members.swap(kept, at);
                 kept += 1;
@@ -372,7 +381,8 @@ fn merge_many(members: &mut Vec<Member>, text: &str) {
     let mut dropped = vec![false; members.len()];
     for group in repeated {
         if let [first, rest @ .., last] = group {
-            members[*first].value = members[*last].value;
+            let value = members[*last].value;
+            members[*first].repeat(value);
             rest.iter().chain([last]).for_each(|&at| dropped[at] = true);
         }
     }

@@ -20,6 +20,8 @@ pub(crate) struct Lifetime {
     pub(crate) max_age_limit: Option<Millis>,
     /// From the later of creation and authentication.
     pub(crate) absolute: Option<Millis>,
+    /// No cookie is ever good: another framework's negative `max_age`.
+    pub(crate) never: bool,
     pub(crate) rolling: bool,
     pub(crate) refresh_interval: Option<Millis>,
 }
@@ -28,6 +30,9 @@ impl Lifetime {
     /// Whether a session that was written so is still good at `now`. A session is good for exactly its `max_age`, and
     /// not for a millisecond more.
     pub(crate) fn check(&self, meta: &Meta, now: Millis) -> Result<(), Reject> {
+        if self.never {
+            return Err(Reject::Expired);
+        }
         let latest = meta.issued.max(meta.created).max(meta.authenticated);
         if latest.is_some_and(|at| at > now.saturating_add(LEEWAY)) {
             return Err(Reject::NotYetValid);
@@ -35,6 +40,21 @@ impl Lifetime {
         match self.expires(meta) {
             Some(end) if now > end => Err(Reject::Expired),
             _ => Ok(()),
+        }
+    }
+
+    /// The same where times are whole seconds and the future is not forgiven, as in itsdangerous.
+    pub(crate) fn check_whole_seconds(&self, meta: &Meta, now: Millis) -> Result<(), Reject> {
+        if self.never {
+            return Err(Reject::Expired);
+        }
+        let (Some(max_age), Some(issued)) = (self.max_age, meta.issued) else {
+            return Ok(());
+        };
+        match (now / 1000).checked_sub(issued / 1000) {
+            None => Err(Reject::NotYetValid),
+            Some(age) if age > max_age / 1000 => Err(Reject::Expired),
+            Some(_) => Ok(()),
         }
     }
 
@@ -109,6 +129,7 @@ mod tests {
             max_age: Some(100_000),
             max_age_limit: None,
             absolute: None,
+            never: false,
             rolling: false,
             refresh_interval: None,
         }

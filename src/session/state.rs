@@ -9,7 +9,7 @@ use std::{
 use super::{
     data::Data,
     lifetime::Lifetime,
-    payload::{Meta, Millis, Payload},
+    payload::{LAST_MILLIS, Meta, Millis, Payload},
 };
 use crate::error::{Error, Reject};
 
@@ -209,7 +209,7 @@ impl State {
     pub(crate) fn clear(&mut self) {
         self.data.clear();
         // A clock that is wrong must not cost anybody their session by the way.
-        self.ended = self.rejected != Some(Reject::NotYetValid);
+        self.ended |= self.rejected != Some(Reject::NotYetValid);
     }
 
     pub(crate) fn destroy(&mut self) {
@@ -266,7 +266,7 @@ impl State {
         }
         self.meta.created.get_or_insert(now);
         // Never backwards: of two cookies of one session, the later written is the newer.
-        let issued = self.meta.issued.map_or(now, |last| now.max(last.saturating_add(1)));
+        let issued = self.meta.issued.map_or(now, |last| now.max(last.saturating_add(1).min(LAST_MILLIS)));
         let payload = Payload {
             json: self.data.to_json(),
             meta: Meta {
@@ -283,25 +283,27 @@ impl State {
 
     /// What was decided at `revision` is committed.
     fn saved(&mut self, payload: Option<Payload>, revision: u64) {
-        let Some(payload) = payload else {
-            if self.revision == revision {
-                self.ended = false;
-                self.present = false;
-                self.known = false;
-                self.data = Data::default();
-                self.meta = Meta::default();
-            }
-            return;
-        };
-        // Whatever came in between is written again in full, so it need not be told apart from what was saved.
-        if self.revision == revision {
-            self.meta = payload.meta;
-            self.known = true;
+        if self.revision != revision {
+            // What came in between is committed in full, even if it only undid what was saved.
             self.present = true;
-            self.rewrite = false;
-            self.ended = false;
-            // Our own text is always an object.
-            let _ = self.data.rebase(payload.json);
+            self.rewrite = true;
+            self.ended = true;
+            return;
+        }
+        self.rewrite = false;
+        self.ended = false;
+        self.known = payload.is_some();
+        self.present = payload.is_some();
+        match payload {
+            Some(payload) => {
+                self.meta = payload.meta;
+                // Our own text is always an object.
+                let _ = self.data.rebase(payload.json);
+            }
+            None => {
+                self.meta = Meta::default();
+                self.data = Data::default();
+            }
         }
     }
 }

@@ -183,7 +183,7 @@ pub fn sent_json(headers: &HeaderMap) -> Option<String> {
 }
 
 pub fn is_removal(line: &str) -> bool {
-    line.contains("; Max-Age=0;") || line.ends_with("; Max-Age=0")
+    line.contains("; Max-Age=0; Expires=Thu, 01 Jan 1970")
 }
 
 /// The names that a response removes.

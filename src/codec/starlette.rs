@@ -1,0 +1,230 @@
+//! Starlette's and FastAPI's session cookie.
+
+use std::{borrow::Cow, fmt};
+
+use base64_simd::STANDARD;
+
+use super::{Binding, Codec, Format, Incoming, Outgoing, Payload, Spelling, itsdangerous::Signer, python_json};
+use crate::{
+    SameSite,
+    error::{Error, Reject},
+    session::Meta,
+};
+
+const SALT: &str = "itsdangerous.Signer";
+
+/// In seconds: how far another server's clock may be behind ours.
+const BACKDATE: u32 = 2;
+
+/// The cookie of Starlette's and FastAPI's `SessionMiddleware`, readable and writable as it is (checked against Starlette 1.3
+/// and 1.10 with itsdangerous 2.2).
+///
+/// [`SessionLayer::starlette`](crate::SessionLayer::starlette) is a layer with all of Starlette's defaults:
+///
+/// | `SessionMiddleware(...)` | here |
+/// |---|---|
+/// | `secret_key="..."` | `SessionLayer::starlette("...")` |
+/// | `session_cookie="session"` | [`.cookie_name("session")`](crate::SessionLayer::cookie_name) |
+/// | `max_age=14 * 24 * 60 * 60` | [`.max_age(Duration::from_secs(1_209_600))`](crate::SessionLayer::max_age) |
+/// | `max_age=None` | `.max_age(None)` |
+/// | `max_age=-1` | [`codec::Starlette::max_age`](Self::max_age) |
+/// | `path="/"` | [`.path("/")`](crate::SessionLayer::path) |
+/// | `same_site="lax"` | [`.same_site(SameSite::Lax)`](crate::SessionLayer::same_site) |
+/// | `https_only=False` | [`.secure(false)`](crate::SessionLayer::secure) |
+/// | `domain=None` | [`.domain("...")`](crate::SessionLayer::domain) |
+/// | `partitioned=False` | [`.partitioned(false)`](crate::SessionLayer::partitioned) |
+/// | one secret | [`codec::Starlette::accept`](Self::accept) takes further ones |
+///
+/// # The dictionary
+///
+/// | `request.session` | [`Session`](crate::Session) |
+/// |---|---|
+/// | `session["k"] = v` | `session.insert("k", v)?` |
+/// | `session["k"]` | `session.get::<T>("k")?` is an `Option` instead of a `KeyError` |
+/// | `session.get("k", d)` | `session.get("k")?.unwrap_or(d)` |
+/// | `session.pop("k", None)` | `session.take::<T>("k")?` |
+/// | `del session["k"]` | `session.remove("k")?` |
+/// | `session.setdefault("k", v)` | `session.get_or_insert_with("k", \|\| v)?` |
+/// | `session.update(a=1, b=2)` | one `insert` for each |
+/// | `"k" in session` | `session.contains_key("k")?` |
+/// | `for k in session` | `for k in session.keys()?` |
+/// | `len(session)`, `not session` | `session.len()?`, `session.is_empty()?` |
+/// | `dict(session)` | `session.to_map::<BTreeMap<String, Value>>()?` |
+/// | `session.clear()` | `session.clear()?` |
+///
+/// A change inside a nested list or dictionary is written here, since the whole value is inserted; Starlette does not notice it.
+///
+/// # What it cannot do
+///
+/// The format has no id and no time of creation, so `absolute_lifetime`, `set_max_age`, `chunked` and `authenticated_at` do not
+/// work with it. Its HMAC-SHA1 is not known to be forgeable, but the key is a plain hash of the secret, the cookie's name is
+/// not signed (any other itsdangerous token of the same secret and salt is good as a session), and the client can read it. To
+/// leave it, see [`SessionLayer::also_accept`](crate::SessionLayer::also_accept).
+///
+/// # Where it differs from Starlette on purpose
+///
+/// - Setting a value to what it already was is no change, and no cookie is sent.
+/// - Clearing a session removes the cookie even if it was not valid.
+/// - A payload that is not a JSON object is an empty session; Starlette answers 500, or makes a dictionary of a list of pairs.
+/// - `NaN` and `Infinity` are not JSON: a session that holds one is rejected. So is UTF-16, and a byte order mark.
+/// - Base64 that no framework writes (other alphabet, missing padding, unused bits, stray characters) is rejected.
+/// - Of several cookies of the name Starlette takes the last. Here those that are not valid do not count, and if different ones
+///   are valid, the session is [ambiguous](crate::Reject::Ambiguous); see
+///   [`on_duplicates`](crate::SessionLayer::on_duplicates).
+/// - The stamp is two seconds in the past, see [`backdate`](Self::backdate).
+#[derive(Clone)]
+#[must_use]
+pub struct Starlette {
+    secrets: Vec<Box<str>>,
+    backdate: u32,
+    max_age: Option<i64>,
+    signer: Option<Signer>,
+}
+
+impl Starlette {
+    /// Signs with this `secret_key`.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self {
+            secrets: vec![secret.into().into_boxed_str()],
+            backdate: BACKDATE,
+            max_age: None,
+            signer: None,
+        }
+    }
+
+    /// Also accepts what was signed with this secret: for key rotation, which Starlette has not. At most 15 of them; each may
+    /// cost one more MAC per request.
+    pub fn accept(mut self, secret: impl Into<String>) -> Self {
+        self.secrets.push(secret.into().into_boxed_str());
+        self
+    }
+
+    /// Writes the stamp this many seconds in the past. By default 2, and at most a tenth of the `max_age`.
+    ///
+    /// Starlette refuses a stamp that is one second in the future, so a Rust server whose clock is ahead of a Python server's
+    /// would log its users out there.
+    pub fn backdate(mut self, seconds: u32) -> Self {
+        self.backdate = seconds;
+        self
+    }
+
+    /// Starlette's `max_age` to the letter, in seconds, in place of the layer's: with 0 a cookie is good within the second it
+    /// was written in, and with a negative one never.
+    pub fn max_age(mut self, seconds: i64) -> Self {
+        self.max_age = Some(seconds);
+        self
+    }
+}
+
+impl Codec for Starlette {
+    fn decode(&self, cookie: &Incoming<'_>) -> Result<Payload, Reject> {
+        let signer = self.signer.as_ref().ok_or(Reject::UnknownKey)?;
+        let unquoted = unquote(cookie.value());
+        let (text, stamp) = signer.verify(cookie, &unquoted)?;
+        let json = STANDARD.decode_to_vec(text).map_err(|_| Reject::Malformed)?;
+        Ok(Payload {
+            json: String::from_utf8(json).map_err(|_| Reject::Malformed)?,
+            meta: Meta {
+                issued: Some(stamp.saturating_mul(1000)),
+                ..Meta::default()
+            },
+        })
+    }
+
+    fn encode(&self, payload: &Payload, cookie: &mut Outgoing<'_>) -> Result<(), Error> {
+        let signer = self.signer.as_ref().ok_or_else(|| Error::config("the codec was not bound to a layer"))?;
+        let start = cookie.line.len();
+        STANDARD.encode_append(python_json::respell(payload.json()), cookie.line);
+        let stamp = (payload.meta.issued.unwrap_or(0) / 1000).saturating_sub(self.backdate.into());
+        signer.sign(cookie.line, start, stamp)
+    }
+
+    fn format(&self) -> Format {
+        let format = Format::new().cookie_name("session").carries_issued().whole_seconds();
+        Format {
+            foreign_max_age: self.max_age,
+            ..format
+        }
+    }
+
+    fn bind(&mut self, binding: &Binding<'_>) -> Result<(), Error> {
+        let max_age = match self.max_age {
+            Some(seconds) => Some(u64::try_from(seconds).unwrap_or(0)),
+            None => binding.max_age().map(|age| age.as_secs()),
+        };
+        if let Some(seconds) = max_age {
+            self.backdate = self.backdate.min(u32::try_from(seconds / 10).unwrap_or(u32::MAX));
+        }
+        self.signer = Some(Signer::new(self.secrets.iter().map(|secret| &**secret), SALT)?);
+        Ok(())
+    }
+
+    fn spelling(&self, binding: &Binding<'_>) -> Option<Spelling> {
+        let same_site = match binding.same_site() {
+            SameSite::Strict => "strict",
+            SameSite::Lax => "lax",
+            SameSite::None => "none",
+        };
+        let path = binding.path();
+        let mut flags = String::new();
+        if binding.http_only() {
+            flags.push_str("; httponly");
+        }
+        flags.push_str("; samesite=");
+        flags.push_str(same_site);
+        if binding.secure() {
+            flags.push_str("; secure");
+        }
+        if let Some(domain) = binding.domain() {
+            flags.push_str("; domain=");
+            flags.push_str(domain);
+        }
+        if binding.partitioned() {
+            flags.push_str("; partitioned");
+        }
+        let max_age = self.max_age.or_else(|| i64::try_from(binding.max_age()?.as_secs()).ok());
+        let max_age = max_age.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
+        Some(Spelling::new(
+            format!("; path={path}{max_age}{flags}"),
+            format!("null; path={path}; expires=Thu, 01 Jan 1970 00:00:00 GMT{flags}"),
+        ))
+    }
+}
+
+/// Takes off the quotes that some clients put around a value, and the escapes in them, as Python's `http.cookies` does.
+fn unquote(value: &[u8]) -> Cow<'_, [u8]> {
+    let [b'"', inner @ .., b'"'] = value else {
+        return value.into();
+    };
+    if !inner.contains(&b'\\') {
+        return inner.into();
+    }
+    let mut out = Vec::with_capacity(inner.len());
+    let mut rest = inner;
+    while let [first, after @ ..] = rest {
+        rest = match (first, after) {
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..]) => {
+                out.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                after
+            }
+            (b'\\', [char, after @ ..]) => {
+                out.push(*char);
+                after
+            }
+            _ => {
+                out.push(*first);
+                after
+            }
+        };
+    }
+    out.into()
+}
+
+impl fmt::Debug for Starlette {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Starlette")
+            .field("secrets", &self.secrets.len())
+            .field("backdate", &self.backdate)
+            .finish_non_exhaustive()
+    }
+}

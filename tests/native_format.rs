@@ -1,0 +1,429 @@
+//! The signed and the encrypted format on the wire: the vectors of another implementation, every changed byte, every
+//! truncation, every other spelling, and what a key is bound to, each with its reason for the server and none for the client.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::time::{Duration, SystemTime};
+
+use base64_simd::URL_SAFE_NO_PAD;
+use http::{HeaderMap, Request, StatusCode, header::COOKIE};
+use http_session::{Key, KeyRing, Reject, SessionLayer};
+use serde_json::{Value, value::RawValue};
+use support::*;
+
+/// Three lengths of JSON, so that the text ends with no, two and four unused bits.
+const JSON: [&str; 3] = [r#"{"user":42}"#, r#"{"user":421}"#, r#"{"user":4213}"#];
+
+fn start() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(START)
+}
+
+fn both(keys: impl Into<KeyRing>) -> [SessionLayer; 2] {
+    let keys = keys.into();
+    [SessionLayer::signed(keys.clone()), SessionLayer::encrypted(keys)].map(|layer| layer.clock(start))
+}
+
+/// The value of a cookie that holds this.
+fn value(layer: &SessionLayer, json: &str) -> String {
+    let data = RawValue::from_string(json.to_owned()).unwrap();
+    let header = layer.cookie_header(&data).unwrap();
+    header.to_str().unwrap().split_once('=').unwrap().1.to_owned()
+}
+
+fn frame(text: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode_to_vec(text).unwrap()
+}
+
+fn text(frame: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode_to_string(frame)
+}
+
+type Answer = (StatusCode, HeaderMap, String);
+
+/// What the server learns and what the client gets. `None` if HTTP does not allow the header at all.
+fn read(layer: &SessionLayer, name: &str, value: &[u8]) -> Option<(Result<String, Option<Reject>>, Answer)> {
+    let header = [name.as_bytes(), b"=", value].concat();
+    let request = Request::builder().header(COOKIE, header).body(()).ok()?;
+    let mut seen = Err(None);
+    let response = send_request(layer, request, |session| {
+        let user: Option<Value> = session.get("user").unwrap();
+        seen = if session.is_new().unwrap() {
+            Err(session.rejected())
+        } else {
+            let json: Box<RawValue> = session.to_map().unwrap();
+            Ok(json.get().to_owned())
+        };
+        http::Response::new(format!("hello, {user:?}"))
+    });
+    let (parts, body) = response.into_parts();
+    Some((seen, (parts.status, parts.headers, body)))
+}
+
+#[track_caller]
+fn assert_rejected(layer: &SessionLayer, value: impl AsRef<[u8]>, reason: Reject, what: &str) -> bool {
+    let Some((seen, answer)) = read(layer, "__Host-session", value.as_ref()) else {
+        return false;
+    };
+    assert_eq!(seen, Err(Some(reason)), "{what}");
+    let (_, anonymous) = read(layer, "nothing", b"").unwrap();
+    assert_eq!(answer, anonymous, "{what}: the client can tell");
+    true
+}
+
+/// Why a reader must refuse a text that differs from a good one of the same length, told from the bits that differ.
+fn reason_for_change(good: &str, changed: &[u8]) -> Reject {
+    let digits = |text: &[u8]| -> Option<Vec<u32>> {
+        const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let digit = |byte: &u8| ALPHABET.iter().position(|digit| digit == byte);
+        text.iter().map(|byte| digit(byte).map(|digit| digit as u32)).collect()
+    };
+    let (Some(old), Some(new)) = (digits(good.as_bytes()), digits(changed)) else {
+        return Reject::Malformed;
+    };
+    let bytes = good.len() * 3 / 4;
+    let mut reason = Reject::BadSignature;
+    for (at, (old, new)) in old.iter().zip(&new).enumerate() {
+        for bit in (0..6).filter(|bit| (old ^ new) & (0x20 >> bit) != 0) {
+            match (6 * at + bit) / 8 {
+                // A bit that stands for no byte, or the frame's length.
+                byte if byte >= bytes || (5..8).contains(&byte) => return Reject::Malformed,
+                1..5 => reason = Reject::UnknownKey,
+                _ => {}
+            }
+        }
+    }
+    reason
+}
+
+#[test]
+fn row_9_every_other_byte_at_every_position_of_the_text() {
+    for layer in both(Key::generate().unwrap()) {
+        for json in JSON {
+            let good = value(&layer, json);
+            assert_eq!(read(&layer, "__Host-session", good.as_bytes()).unwrap().0, Ok(json.to_owned()));
+            let mut sent = 0;
+            for at in 0..good.len() {
+                for byte in 0..=255 {
+                    if byte == good.as_bytes()[at] {
+                        continue;
+                    }
+                    let mut forged = good.clone().into_bytes();
+                    forged[at] = byte;
+                    let reason = reason_for_change(&good, &forged);
+                    let what = format!("byte {at} is {:?}", char::from(byte));
+                    sent += usize::from(assert_rejected(&layer, &forged, reason, &what));
+                }
+            }
+            // All but the control characters, which HTTP does not carry.
+            assert_eq!(sent, good.len() * (256 - 1 - 32));
+        }
+    }
+}
+
+#[test]
+fn row_9_every_bit_of_every_byte_of_the_frame() {
+    for layer in both(Key::generate().unwrap()) {
+        for json in JSON {
+            let good = frame(&value(&layer, json));
+            for at in 0..good.len() {
+                for bit in 0..8 {
+                    let mut forged = good.clone();
+                    forged[at] ^= 1 << bit;
+                    let reason = match at {
+                        1..5 => Reject::UnknownKey,
+                        5..8 => Reject::Malformed,
+                        _ => Reject::BadSignature,
+                    };
+                    assert_rejected(&layer, text(&forged), reason, &format!("byte {at}, bit {bit}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_truncation_and_every_addition() {
+    for layer in both(Key::generate().unwrap()) {
+        for json in JSON {
+            let good = value(&layer, json);
+            for len in 0..good.len() {
+                assert_rejected(&layer, &good[..len], Reject::Malformed, &format!("{len} characters"));
+                assert_rejected(&layer, &good[good.len() - len..], Reject::Malformed, &format!("the last {len}"));
+            }
+            let bytes = frame(&good);
+            let least = bytes.len() - json.len();
+            for len in 0..bytes.len() {
+                let mut cut = bytes[..len].to_vec();
+                assert_rejected(&layer, text(&cut), Reject::Malformed, &format!("{len} bytes"));
+                if len < 8 {
+                    continue;
+                }
+                // And with a length that says so.
+                cut[5..8].copy_from_slice(&(len as u32).to_be_bytes()[1..]);
+                let reason = if len < least { Reject::Malformed } else { Reject::BadSignature };
+                assert_rejected(&layer, text(&cut), reason, &format!("{len} bytes, and it says so"));
+            }
+            for len in bytes.len() + 1..bytes.len() + 40 {
+                let mut longer = bytes.clone();
+                longer.resize(len, 0);
+                assert_rejected(&layer, text(&longer), Reject::Malformed, &format!("{len} bytes"));
+                longer[5..8].copy_from_slice(&(len as u32).to_be_bytes()[1..]);
+                assert_rejected(&layer, text(&longer), Reject::BadSignature, &format!("{len} bytes, said so"));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_other_spelling_of_the_same_bytes() {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    for layer in both(Key::generate().unwrap()) {
+        let mut unused = 0;
+        for json in JSON {
+            let good = value(&layer, json);
+            let malformed = |text: &str| {
+                assert!(assert_rejected(&layer, text, Reject::Malformed, text));
+            };
+            let last = good.as_bytes()[good.len() - 1];
+            let digit = ALPHABET.iter().position(|&digit| digit == last).unwrap();
+            let spare = [0, 0, 4, 2][good.len() % 4];
+            assert_eq!(digit % (1 << spare), 0, "our own are zero");
+            for bits in 1..1 << spare {
+                let other = char::from(ALPHABET[digit + bits]);
+                malformed(&format!("{}{other}", &good[..good.len() - 1]));
+                unused += 1;
+            }
+            for padding in ["=", "==", "===", "====", "%3D", "%3d%3d", "."] {
+                malformed(&format!("{good}{padding}"));
+            }
+            malformed(&format!("\"{good}\""));
+            malformed(&format!("{} {}", &good[..40], &good[40..]));
+            malformed(&format!("{}\t{}", &good[..40], &good[40..]));
+            malformed(&good.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>());
+            if good.contains(['-', '_']) {
+                malformed(&good.replace('-', "+").replace('_', "/"));
+            }
+            // Only white space around a value is no part of it (RFC 6265, section 5.2).
+            let spaced = format!(" \t{good} \t");
+            assert_eq!(read(&layer, "__Host-session", spaced.as_bytes()).unwrap().0, Ok(json.to_owned()));
+        }
+        assert_eq!(unused, 15 + 3);
+    }
+}
+
+#[test]
+fn row_14_another_purpose_type_name_or_application() {
+    let ring = KeyRing::from(Key::generate().unwrap());
+    let layers = || both(ring.clone());
+    for (at, layer) in layers().into_iter().enumerate() {
+        let good = value(&layer, JSON[0]);
+        let other = &layers()[1 - at];
+        assert_rejected(other, &good, Reject::BadSignature, "as it is, to a reader of the other type");
+        let mut relabelled = frame(&good);
+        relabelled[0] ^= 3;
+        for reader in [&layer, other] {
+            assert_rejected(reader, text(&relabelled), Reject::BadSignature, "relabelled");
+        }
+        for kind in (0..=255).filter(|kind| !(1..=2).contains(kind)) {
+            relabelled[0] = kind;
+            assert_rejected(&layer, text(&relabelled), Reject::BadSignature, "an unassigned type");
+        }
+        assert_rejected(&layer.clone().app("shop"), &good, Reject::BadSignature, "another application");
+        let moved = [
+            layer.clone().cookie_name("session2"),
+            layer.clone().cookie_name("Session"),
+            layer.clone().domain("example.com"),
+            layer.clone().secure(false),
+            layer.clone().cookie_name("__Host-session.1"),
+        ];
+        for other in moved {
+            let name = other.cookie_header(&RawValue::from_string("{}".into()).unwrap()).unwrap();
+            let name = name.to_str().unwrap().split_once('=').unwrap().0.to_owned();
+            assert_ne!(name, "__Host-session");
+            let (seen, _) = read(&other, &name, good.as_bytes()).unwrap();
+            assert_eq!(seen, Err(Some(Reject::BadSignature)), "{name}");
+        }
+        let (seen, _) = read(&layer, "__Host-session", good.as_bytes()).unwrap();
+        assert_eq!(seen, Ok(JSON[0].to_owned()));
+    }
+}
+
+#[test]
+fn row_15_application_and_name_do_not_run_together() {
+    let ring = KeyRing::from(Key::generate().unwrap());
+    for layer in both(ring) {
+        let named = |app: &str, name: &str| layer.clone().secure(false).app(app).cookie_name(name);
+        let good = value(&named("ab", "cd"), JSON[0]);
+        assert_eq!(read(&named("ab", "cd"), "cd", good.as_bytes()).unwrap().0, Ok(JSON[0].to_owned()));
+        for (app, name) in [("a", "bcd"), ("abc", "d"), ("", "abcd"), ("cd", "ab"), ("ab\0\u{2}", "cd")] {
+            let (seen, _) = read(&named(app, name), name, good.as_bytes()).unwrap();
+            assert_eq!(seen, Err(Some(Reject::BadSignature)), "{app} {name}");
+        }
+    }
+}
+
+#[test]
+fn unknown_keys_have_a_reason_of_their_own() {
+    let layers = both(Key::generate().unwrap());
+    let others = both(KeyRing::new(Key::generate().unwrap()).accept(Key::generate().unwrap()));
+    for layer in &layers {
+        let good = value(layer, JSON[0]);
+        for other in &others {
+            assert_rejected(other, &good, Reject::UnknownKey, "a key that is not in the ring");
+        }
+    }
+}
+
+#[test]
+fn row_40_equal_sessions_are_unlike_when_encrypted() {
+    let [signed, encrypted] = both(Key::generate().unwrap());
+    let mut salts = std::collections::HashSet::new();
+    for _ in 0..100 {
+        let bytes = frame(&value(&encrypted, JSON[0]));
+        assert!(salts.insert(bytes[8..32].to_vec()));
+        // Nothing of the plaintext shows, not even what is the same in every session.
+        assert!(!bytes.windows(4).any(|window| window == b"user" || window == [0; 4]));
+    }
+    let bytes = frame(&value(&signed, JSON[0]));
+    assert!(bytes.windows(4).any(|window| window == b"user"), "signed is readable");
+}
+
+// --- The vectors.
+
+fn vectors() -> Value {
+    serde_json::from_str(include_str!("vectors/native.json")).unwrap()
+}
+
+fn str_of<'a>(vector: &'a Value, member: &str) -> &'a str {
+    vector[member].as_str().unwrap_or_else(|| panic!("{member} of {vector}"))
+}
+
+/// A layer with this cookie name on the wire.
+fn reader(kind: &str, ring: KeyRing, vector: &Value) -> SessionLayer {
+    let layer = match kind {
+        "signed" => SessionLayer::signed(ring),
+        _ => SessionLayer::encrypted(ring),
+    };
+    let name = str_of(vector, "name_on_wire");
+    let issued = vector["issued"].as_u64().unwrap_or(START);
+    layer
+        .app(str_of(vector, "app"))
+        .cookie_name(name)
+        .secure(name.starts_with("__"))
+        .max_age(None)
+        .clock(move || SystemTime::UNIX_EPOCH + Duration::from_millis(issued))
+        .chunked(4)
+}
+
+/// The cookies of a vector in a header, and its JSON out of the layer.
+#[track_caller]
+fn assert_accepted(layer: &SessionLayer, vector: &Value, backwards: bool) {
+    let mut pairs: Vec<String> = match vector["parts"].as_array() {
+        Some(parts) => parts
+            .iter()
+            .map(|part| format!("{}={}", str_of(part, "name"), str_of(part, "value")))
+            .collect(),
+        None => vec![format!("{}={}", str_of(vector, "name_on_wire"), str_of(vector, "cookie"))],
+    };
+    if backwards {
+        pairs.reverse();
+    }
+    let at = |member: &str| {
+        let millis = vector[member].as_u64().unwrap();
+        Some(SystemTime::UNIX_EPOCH + Duration::from_millis(millis)).filter(|_| millis > 0 || member == "created")
+    };
+    send(layer, &pairs.join("; "), |session| {
+        assert_eq!(session.rejected(), None, "{}", vector["name"]);
+        let json: Box<RawValue> = session.to_map().unwrap();
+        assert_eq!(json.get(), str_of(vector, "json").trim(), "{}", vector["name"]);
+        assert_eq!(session.created_at().unwrap(), at("created"));
+        assert_eq!(session.authenticated_at().unwrap(), at("authenticated"));
+        ok()
+    });
+}
+
+#[test]
+fn row_9_vectors_are_accepted_on_the_wire() {
+    let (mut accepted, mut split) = (0, 0);
+    for vector in vectors()["accept"].as_array().unwrap() {
+        // Some have keys that nobody may use; the unit tests have those, too.
+        let Ok(key) = str_of(vector, "key").parse::<Key>() else {
+            continue;
+        };
+        let layer = reader(str_of(vector, "type"), key.into(), vector);
+        assert_accepted(&layer, vector, false);
+        assert_accepted(&layer, vector, true);
+        accepted += 1;
+        split += usize::from(vector["parts"].is_array());
+    }
+    assert!(accepted >= 30 && split >= 4, "{accepted}, {split} of them split");
+}
+
+#[test]
+fn row_9_vectors_are_rejected_on_the_wire_for_the_same_reason() {
+    let mut rejected = 0;
+    for vector in vectors()["reject"].as_array().unwrap() {
+        let keys = vector["keys"].as_array().unwrap().iter();
+        let Ok(keys) = keys.map(|key| key.as_str().unwrap().parse::<Key>()).collect::<Result<Vec<_>, _>>() else {
+            continue;
+        };
+        let cookie = str_of(vector, "cookie");
+        if cookie.trim_matches([' ', '\t']) != cookie || cookie.contains([',', ';']) && vector["reason"] != "malformed" {
+            continue;
+        }
+        let ring = keys[1..].iter().cloned().fold(KeyRing::new(keys[0].clone()), KeyRing::accept);
+        let layer = reader(str_of(vector, "codec"), ring, vector).chunked(1);
+        let Some((seen, _)) = read(&layer, str_of(vector, "name_on_wire"), cookie.as_bytes()) else {
+            continue;
+        };
+        let reason = match str_of(vector, "reason") {
+            "malformed" => Reject::Malformed,
+            "unknown-key" => Reject::UnknownKey,
+            _ => Reject::BadSignature,
+        };
+        assert_eq!(seen, Err(Some(reason)), "{}", vector["name"]);
+        rejected += 1;
+    }
+    assert!(rejected >= 200, "{rejected}");
+}
+
+#[test]
+fn of_keys_whose_ids_collide_each_reads_its_own() {
+    let vectors = vectors();
+    let colliding = &vectors["colliding_keys"];
+    let keys: Vec<Key> = colliding["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key.as_str().unwrap().parse().unwrap())
+        .collect();
+    let new = || Key::generate().unwrap();
+    let rings = [
+        KeyRing::new(keys[0].clone()).accept(keys[1].clone()),
+        KeyRing::new(keys[1].clone()).accept(keys[0].clone()),
+        KeyRing::new(new()).accept(keys[0].clone()).accept(new()).accept(keys[1].clone()),
+        KeyRing::new(keys[1].clone()).accept(new()).sign_from(keys[0].clone(), start()),
+    ];
+    for vector in colliding["cookies"].as_array().unwrap() {
+        for ring in &rings {
+            assert_accepted(&reader(str_of(vector, "type"), ring.clone(), vector), vector, false);
+        }
+        let fits = keys.iter().filter(|&key| {
+            let layer = reader(str_of(vector, "type"), key.clone().into(), vector);
+            let (seen, _) = read(&layer, str_of(vector, "name_on_wire"), str_of(vector, "cookie").as_bytes()).unwrap();
+            seen.is_ok() || {
+                assert_eq!(seen, Err(Some(Reject::BadSignature)), "the id fits and the key does not");
+                false
+            }
+        });
+        assert_eq!(fits.count(), 1);
+    }
+    // What one of them signs, a ring of both writes and reads as well.
+    for ring in &rings[..2] {
+        for layer in both(ring.clone()) {
+            let good = value(&layer, JSON[1]);
+            assert_eq!(read(&layer, "__Host-session", good.as_bytes()).unwrap().0, Ok(JSON[1].to_owned()));
+        }
+    }
+}

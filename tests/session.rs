@@ -1,0 +1,1532 @@
+//! The session: its dictionary, what counts as a change, its life from first write to removal.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+#[path = "support/plain.rs"]
+mod plain;
+mod support;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    error::Error as _,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{Response, StatusCode};
+use http_session::{Error, Fallback, Key, Reject, Scope, Session, SessionLayer, Until, codec, codec::Payload};
+use plain::{ID, NAME, Plain, cookie, planted, read, removed, sent, sent_json};
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use support::*;
+
+fn layer() -> (SessionLayer, Clock) {
+    let clock = Clock::new();
+    (plain_layer(Plain::new(), &clock), clock)
+}
+
+fn plain_layer(codec: Plain, clock: &Clock) -> SessionLayer {
+    SessionLayer::with_codec(codec).clock(clock.reader())
+}
+
+/// What a response says of the session of a client that had exactly this JSON.
+fn after(json: &str, handler: impl FnOnce(&Session)) -> Response<String> {
+    let (layer, clock) = layer();
+    send(&layer, &planted(json, &clock), |session| {
+        handler(session);
+        ok()
+    })
+}
+
+fn raw(json: &str) -> Box<RawValue> {
+    serde_json::from_str(json).unwrap()
+}
+
+fn keep<T>(result: Result<T, Error>) -> T {
+    result.unwrap()
+}
+
+fn text_of(error: &Error) -> String {
+    let source = error.source().map(ToString::to_string).unwrap_or_default();
+    format!("{error} {error:?} {source}")
+}
+
+// --- The dictionary.
+
+#[test]
+fn what_nobody_touched_passes_byte_for_byte_and_in_order() {
+    let json = concat!(
+        r#"{"z":123456789012345678901234567890123456789012345678901234567890,"#,
+        r#""u":1,"#,
+        r#""a":-0.0,"e":1E+2,"f":0.1000,"g":1e-999,"neg":-170141183460469231731687303715884105729,"#,
+        r#""s":"\u00e9\/\ud83d\ude00 \u0000","key\u0021":[ 1 , {"x" : null} ],"lone":"\ud800","#,
+        r#""n":{"deep":[[[[{"b":1,"a":2,"b":3}]]]]}}"#,
+    );
+    let response = after(json, |session| {
+        // Only this value is parsed: the others are no numbers of any Rust type.
+        assert_eq!(keep(session.get::<u8>("u")), Some(1));
+        keep(session.insert("u", 2));
+    });
+    assert_eq!(
+        sent_json(response.headers()).unwrap(),
+        json.replace(r#""u":1"#, r#""u":2"#)
+    );
+}
+
+#[test]
+fn white_space_inside_a_member_stays_and_between_members_goes() {
+    let json = " {\n\t\"a\" : [ 1,\n2 ] ,\r\n \"b\"\t:\t\"x  y\" , \"c\":3 } ";
+    let response = after(json, |session| keep(session.insert("c", 4)));
+    assert_eq!(
+        sent_json(response.headers()).unwrap(),
+        "{\"a\" : [ 1,\n2 ],\"b\"\t:\t\"x  y\",\"c\":4}"
+    );
+}
+
+#[test]
+fn a_text_that_is_written_again_unchanged_is_the_very_same() {
+    let json = " { \"a\" : 1e5 , \"a\" : 2e5 } ";
+    let response = after(json, |session| keep(session.renew()));
+    assert_eq!(sent_json(response.headers()).unwrap(), json);
+}
+
+#[test]
+fn a_known_key_keeps_its_place_and_a_new_one_comes_last() {
+    let json = r#"{"a":1,"b":2,"c":3}"#;
+    let response = after(json, |session| {
+        keep(session.insert("new", 0));
+        keep(session.insert("b", "two"));
+        keep(session.insert("newer", 0));
+        assert_eq!(keep(session.keys()), ["a", "b", "c", "new", "newer"]);
+    });
+    assert_eq!(
+        sent_json(response.headers()).unwrap(),
+        r#"{"a":1,"b":"two","c":3,"new":0,"newer":0}"#
+    );
+    let response = after(json, |session| {
+        keep(session.remove("a"));
+        keep(session.insert("a", 9));
+        keep(session.insert("d", 4));
+        keep(session.remove("c"));
+        assert_eq!(keep(session.keys()), ["b", "a", "d"]);
+    });
+    assert_eq!(sent_json(response.headers()).unwrap(), r#"{"b":2,"a":9,"d":4}"#);
+}
+
+#[test]
+fn keys_are_compared_by_meaning_and_written_as_they_came() {
+    let json = r#"{"\u0061":1,"q\"\\\n":2}"#;
+    let response = after(json, |session| {
+        assert_eq!(keep(session.get::<u8>("a")), Some(1));
+        assert_eq!(keep(session.get::<u8>("q\"\\\n")), Some(2));
+        assert_eq!(keep(session.get::<u8>("\\u0061")), None);
+        assert_eq!(keep(session.keys()), ["a", "q\"\\\n"]);
+        keep(session.insert("a", 3));
+        keep(session.insert("\u{7f}\u{1}\"ü😀", 4));
+        keep(session.insert("", 5));
+    });
+    assert_eq!(
+        sent_json(response.headers()).unwrap(),
+        "{\"\\u0061\":3,\"q\\\"\\\\\\n\":2,\"\u{7f}\\u0001\\\"ü😀\":4,\"\":5}"
+    );
+}
+
+#[test]
+fn of_a_key_that_is_there_twice_the_last_value_counts_in_the_first_ones_place() {
+    // Few and many members go different ways.
+    for many in [0, 200] {
+        let more: String = (0..many).map(|n| format!(r#","m{n}":{n}"#)).collect();
+        let json = format!(r#"{{"a":1,"b":2,"a":3,"c":4,"\u0061":5{more},"m7":"last"}}"#);
+        let response = after(&json, |session| {
+            assert_eq!(keep(session.get::<u8>("a")), Some(5));
+            assert_eq!(keep(session.len()), 4 + many - usize::from(many > 0));
+            assert_eq!(&keep(session.keys())[..3], ["a", "b", "c"]);
+            keep(session.remove("c"));
+            assert_eq!(keep(session.get::<String>("m7")), Some("last".to_owned()));
+        });
+        let now = sent_json(response.headers()).unwrap();
+        if many == 0 {
+            assert_eq!(now, r#"{"a":5,"b":2,"m7":"last"}"#);
+        }
+        assert_eq!(now.matches("\"m7\":\"last\"").count(), 1);
+        // Removed is removed, however often it was there.
+        let response = after(&json, |session| {
+            keep(session.remove("a"));
+            assert!(!keep(session.contains_key("a")));
+        });
+        let now = sent_json(response.headers()).unwrap();
+        assert!(now.starts_with(r#"{"b":2,"c":4"#), "{now}");
+        assert!(!now.contains("a\"") && !now.contains("0061"), "{now}");
+    }
+}
+
+#[test]
+fn a_wrong_type_is_an_error_that_names_the_key_and_not_the_data_and_the_value_stays() {
+    let json = r#"{"cart":"top secret","big":123456789012345678901234567890,"lone":"\ud800"}"#;
+    let response = after(json, |session| {
+        let errors = [
+            session.get::<u64>("cart").unwrap_err(),
+            session.take::<u64>("cart").unwrap_err(),
+            session.get_or_insert_with("cart", || 1_u64).unwrap_err(),
+            poll_now(session.update("cart", |_: Option<u64>| panic!("there is no old value"))).unwrap_err(),
+        ];
+        for error in errors {
+            let text = text_of(&error);
+            assert!(text.contains("\"cart\"") && text.contains("u64"), "{text}");
+            assert!(!text.contains("secret"), "{text}");
+            assert!(matches!(error, Error::Type { key, .. } if key == "cart"));
+        }
+        assert!(session.get::<u64>("big").is_err());
+        assert!(session.get::<String>("lone").is_err());
+        let error = session.to_map::<BTreeMap<String, u64>>().unwrap_err();
+        assert!(!text_of(&error).contains("secret"));
+        assert!(matches!(error, Error::Type { key, .. } if key.is_empty()));
+        assert_eq!(keep(session.get::<String>("cart")).as_deref(), Some("top secret"));
+        assert!(!session.is_modified());
+    });
+    assert_eq!(set_cookies(response.headers()), [""; 0]);
+}
+
+#[test]
+fn numbers_of_every_size_come_back_as_they_were() {
+    let (layer, _) = layer();
+    let mut jar = Jar::new();
+    let floats = [
+        0.1,
+        1.0 / 3.0,
+        f64::MIN_POSITIVE,
+        5e-324,
+        f64::MAX,
+        -0.0,
+        9_007_199_254_740_993.0,
+        1e23,
+    ];
+    jar.visit(&layer, |session| {
+        keep(session.insert("u128", u128::MAX));
+        keep(session.insert("i128", i128::MIN));
+        keep(session.insert("u64", u64::MAX));
+        keep(session.insert("i64", i64::MIN));
+        keep(session.insert("floats", floats));
+        ok()
+    });
+    jar.visit(&layer, |session| {
+        assert_eq!(keep(session.get("u128")), Some(u128::MAX));
+        assert_eq!(keep(session.get("i128")), Some(i128::MIN));
+        assert_eq!(keep(session.get("u64")), Some(u64::MAX));
+        assert_eq!(keep(session.get("i64")), Some(i64::MIN));
+        let back: [f64; 8] = keep(session.get("floats")).unwrap();
+        assert_eq!(back.map(f64::to_bits), floats.map(f64::to_bits));
+        ok()
+    });
+}
+
+#[test]
+fn any_serde_type_goes_in_and_comes_out() {
+    #[derive(Serialize, Deserialize, PartialEq, Debug, Clone)]
+    enum Step {
+        Start,
+        Pay { amount: u32 },
+        Note(String, Option<char>),
+    }
+    #[derive(Serialize, Deserialize, PartialEq, Debug)]
+    struct All {
+        steps: Vec<Step>,
+        none: Option<u8>,
+        unit: (),
+    }
+    let (layer, _) = layer();
+    let steps = [
+        Step::Start,
+        Step::Pay { amount: 7 },
+        Step::Note("ü\"\\\u{0}\n😀".into(), Some('\u{2028}')),
+    ];
+    let mut jar = Jar::new();
+    jar.visit(&layer, |session| {
+        keep(session.insert("steps", &steps));
+        keep(session.insert("none", None::<u8>));
+        keep(session.insert("unit", ()));
+        ok()
+    });
+    jar.visit(&layer, |session| {
+        assert_eq!(keep(session.get::<Vec<Step>>("steps")).unwrap(), steps);
+        // `null` is a value, and not the same as none.
+        assert_eq!(keep(session.get::<Option<u8>>("none")), Some(None));
+        assert_eq!(keep(session.get::<Option<u8>>("missing")), None);
+        assert!(keep(session.contains_key("none")));
+        let all: All = keep(session.to_map());
+        assert_eq!((all.steps, all.none, all.unit), (steps.to_vec(), None, ()));
+        ok()
+    });
+}
+
+#[test]
+fn a_value_that_cannot_be_written_changes_nothing() {
+    let response = after(r#"{"a":1}"#, |session| {
+        let error = session.insert("a", HashMap::from([(vec!["secret"], 1)])).unwrap_err();
+        assert!(matches!(&error, Error::Serialize { key, .. } if key == "a"));
+        assert!(!text_of(&error).contains("secret"));
+        assert!(poll_now(session.update("a", |_: Option<Unwritable>| Unwritable)).is_err());
+        assert!(session.get_or_insert_with("b", || Unwritable).is_err());
+        assert_eq!(keep(session.get::<u8>("a")), Some(1));
+        assert_eq!(keep(session.len()), 1);
+    });
+    assert_eq!(set_cookies(response.headers()), [""; 0]);
+}
+
+struct Unwritable;
+
+impl Serialize for Unwritable {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("cannot"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Unwritable {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
+}
+
+#[test]
+fn the_small_methods_do_what_they_say() {
+    let response = after(
+        r#"{"a":1,"b":[2],"long":"0123456789012345678901234567890123456789012345678901234567890123456789"}"#,
+        |session| {
+            assert_eq!((keep(session.len()), keep(session.is_empty())), (3, false));
+            assert_eq!(keep(session.take::<u8>("missing")), None);
+            assert_eq!(keep(session.take::<u8>("a")), Some(1));
+            assert_eq!(keep(session.take::<u8>("a")), None);
+            assert_eq!(keep(session.take::<String>("long")).unwrap().len(), 70);
+            assert_eq!(keep(session.get_or_insert_with("b", || vec![0])), [2]);
+            assert_eq!(keep(session.get_or_insert_with("c", || 3)), 3);
+            assert_eq!(keep(poll_now(session.update("c", |c: Option<u8>| c.unwrap() + 1))), 4);
+            assert_eq!(keep(poll_now(session.update("d", |d: Option<u8>| d.unwrap_or(9)))), 9);
+            keep(poll_now(session.load()));
+            let all: BTreeMap<String, serde_json::Value> = keep(session.to_map());
+            assert_eq!(serde_json::to_string(&all).unwrap(), r#"{"b":[2],"c":4,"d":9}"#);
+        },
+    );
+    assert_eq!(sent_json(response.headers()).unwrap(), r#"{"b":[2],"c":4,"d":9}"#);
+}
+
+#[test]
+fn a_text_that_is_not_one_object_is_malformed_and_never_a_panic() {
+    for json in [
+        "",
+        " ",
+        "null",
+        "[]",
+        "1",
+        "\"a\"",
+        "{",
+        "}",
+        "{}{}",
+        "{} x",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{a:1}",
+        "{\"a\":1 \"b\":2}",
+        "{1:2}",
+        "{\"a\":01}",
+        "{\"a\":\"\n\"}",
+        "{\"\\ud800\":1}",
+        "{\"a\":\"\\x\"}",
+        "{\"a\":nul}",
+        "\u{feff}{}",
+    ] {
+        let response = after(json, |session| {
+            assert_eq!(session.rejected(), Some(Reject::Malformed), "{json}");
+            assert!(keep(session.is_empty()));
+        });
+        assert_eq!(set_cookies(response.headers()), [""; 0], "{json}");
+    }
+}
+
+#[test]
+fn row_11_deep_nesting_passes_through_and_overflows_nothing() {
+    let deep = |open: &str, close: &str, n: usize| format!("{}1{}", open.repeat(n), close.repeat(n));
+    for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+        // The header has room for this much.
+        let value = deep(open, close, 5_000);
+        let json = format!(r#"{{"deep":{value},"u":1}}"#);
+        let (layer, clock) = layer();
+        let layer = layer.chunked(4);
+        let response = send(&layer, &planted(&json, &clock), |session| {
+            assert!(
+                session.get::<serde_json::Value>("deep").is_err(),
+                "serde_json has a limit"
+            );
+            keep(session.remove("u"));
+            // Equal but differently spelled: telling so is given up at some depth, and that is no harm.
+            keep(session.insert("deep", raw(&deep(&format!("{open} "), close, 100))));
+            keep(session.insert("u", 1));
+            ok()
+        });
+        let now = sent_json(response.headers()).unwrap();
+        assert!(now.starts_with(r#"{"deep":"#), "{now}");
+        let response = send(&layer, &planted(&json, &clock), |session| {
+            keep(session.insert("deep", raw(&value)));
+            ok()
+        });
+        assert_eq!(set_cookies(response.headers()), [""; 0]);
+    }
+}
+
+// --- What is a change.
+
+/// What a handler does with a client's session.
+type Deed = fn(&Session);
+
+#[test]
+fn row_2_what_leaves_the_content_as_it_was_sends_nothing() {
+    let deeds: &[(&str, &str, Deed)] = &[
+        ("reading", r#"{"a":1}"#, |s| {
+            keep(s.get::<u8>("a"));
+            keep(s.keys());
+        }),
+        ("an equal value", r#"{"a":1,"b":"x"}"#, |s| {
+            keep(s.insert("a", 1));
+            keep(s.insert("b", "x"));
+        }),
+        ("white space", r#"{"a":[1, { "b" : 2 }]}"#, |s| {
+            keep(s.insert("a", raw(r#"[1,{"b":2}]"#)))
+        }),
+        ("more white space", r#"{"a":[1,{"b":2}]}"#, |s| {
+            keep(s.insert("a", raw("[ 1\n,\t{\"b\" :2}\r]")));
+        }),
+        ("member order", r#"{"a":{"x":1,"y":{"p":[],"q":{}}}}"#, |s| {
+            keep(s.insert("a", raw(r#"{"y":{"q":{},"p":[]},"x":1}"#)));
+        }),
+        ("escapes", r#"{"a":"\u00e9\/\ud83d\ude00","b":{"\u006b":1}}"#, |s| {
+            keep(s.insert("a", "é/😀"));
+            keep(s.insert("b", BTreeMap::from([("k", 1)])));
+        }),
+        ("duplicates inside of a value", r#"{"a":{"x":1,"x":2}}"#, |s| {
+            keep(s.insert("a", raw(r#"{"x":2}"#)))
+        }),
+        ("an equal duplicate", r#"{"a":1,"a":2}"#, |s| keep(s.insert("a", 2))),
+        ("set, then unset, of a new key", r#"{"a":1}"#, |s| {
+            keep(s.insert("new", 1));
+            keep(s.insert("new", 2));
+            keep(s.remove("new"));
+        }),
+        ("there and back", r#"{"a":1}"#, |s| {
+            keep(s.insert("a", 2));
+            keep(s.insert("a", 1));
+        }),
+        ("removed and set again", r#"{"a":1,"b":2}"#, |s| {
+            keep(s.remove("a"));
+            keep(s.insert("a", 1));
+        }),
+        ("removed, set, removed, set", r#"{"a":1,"b":2}"#, |s| {
+            for _ in 0..2 {
+                keep(s.remove("a"));
+                keep(s.insert("a", 3));
+                keep(s.insert("a", 1));
+            }
+        }),
+        ("taken and put back", r#"{"a":[1,2]}"#, |s| {
+            let taken: Vec<u8> = keep(s.take("a")).unwrap();
+            keep(s.insert("a", taken));
+        }),
+        ("cleared and all set again", r#"{"a":1,"b":{"c":[2, 3]}}"#, |s| {
+            keep(s.clear());
+            assert!(keep(s.is_empty()));
+            keep(s.insert("b", BTreeMap::from([("c", [2, 3])])));
+            keep(s.insert("a", 1));
+        }),
+        ("cleared twice, set, cleared, set", r#"{"a":1}"#, |s| {
+            keep(s.clear());
+            keep(s.insert("b", 1));
+            keep(s.clear());
+            keep(s.insert("a", 2));
+            keep(s.insert("a", 1));
+        }),
+        ("removing what is not there", r#"{"a":1}"#, |s| {
+            keep(s.remove("b"));
+            keep(s.take::<u8>("b"));
+        }),
+        ("an update to the same", r#"{"a":1}"#, |s| {
+            keep(poll_now(s.update("a", |a: Option<u8>| a.unwrap())));
+        }),
+        ("getting what is there", r#"{"a":1}"#, |s| {
+            keep(s.get_or_insert_with("a", || 2));
+        }),
+        ("saving nothing", r#"{"a":1}"#, |s| keep(poll_now(s.save()))),
+    ];
+    for (what, json, deed) in deeds {
+        let response = after(json, |session| {
+            deed(session);
+            assert!(!session.is_modified(), "{what}");
+            assert!(!format!("{session:?}").contains("modified: true"));
+        });
+        assert_eq!(set_cookies(response.headers()), [""; 0], "{what}");
+    }
+}
+
+#[test]
+fn what_differs_in_the_least_is_sent() {
+    for (before, now) in [
+        ("1", "1.0"),
+        ("1", "1e0"),
+        ("1", "-1"),
+        ("0", "-0"),
+        ("9007199254740992", "9007199254740993"),
+        ("123456789012345678901234567890", "123456789012345678901234567891"),
+        ("\"a\"", "\"A\""),
+        ("\"a\"", "\"a \""),
+        ("\"\\u00e9\"", "\"e\\u0301\""),
+        ("\"\\\\u0061\"", "\"a\""),
+        ("\"1\"", "1"),
+        ("null", "false"),
+        ("null", "0"),
+        ("[]", "{}"),
+        ("[1,2]", "[2,1]"),
+        ("[1,2]", "[1,2,2]"),
+        ("[[1]]", "[1]"),
+        ("{\"a\":1}", "{\"a\":2}"),
+        ("{\"a\":1}", "{\"b\":1}"),
+        ("{\"a\":1}", "{\"a\":1,\"b\":1}"),
+        ("{\"a\":1,\"a\":2}", "{\"a\":1}"),
+        ("{\"a\":{\"b\":[1,{\"c\":null}]}}", "{\"a\":{\"b\":[1,{\"c\":0}]}}"),
+    ] {
+        let cases = [(before, now), (now, before)];
+        for (before, now) in cases {
+            let response = after(&format!(r#"{{"k":{before}}}"#), |session| {
+                keep(session.insert("k", raw(now)));
+                assert!(session.is_modified(), "{before} -> {now}");
+            });
+            assert_eq!(
+                sent_json(response.headers()),
+                Some(format!(r#"{{"k":{now}}}"#)),
+                "{before} -> {now}"
+            );
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Insert(usize, usize),
+    Remove(usize),
+    Take(usize),
+    Clear,
+    Update(usize, usize),
+    GetOrInsert(usize, usize),
+    Save,
+    Destroy,
+}
+
+const KEYS: [&str; 5] = ["a", "b", "k\"\\", "ü", ""];
+const VALUES: [&str; 6] = [
+    "1",
+    "1.0",
+    "[1,{\"x\":\"y\"}]",
+    "\"\\u0031\"",
+    "null",
+    "{\"p\":1,\"q\":2}",
+];
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let (key, value) = (0..KEYS.len(), 0..VALUES.len());
+    let step = prop_oneof![
+        6 => (key.clone(), value.clone()).prop_map(|(k, v)| Step::Insert(k, v)),
+        3 => key.clone().prop_map(Step::Remove),
+        2 => key.clone().prop_map(Step::Take),
+        1 => Just(Step::Clear),
+        2 => (key.clone(), value.clone()).prop_map(|(k, v)| Step::Update(k, v)),
+        2 => (key, value).prop_map(|(k, v)| Step::GetOrInsert(k, v)),
+        1 => Just(Step::Save),
+        1 => Just(Step::Destroy),
+    ];
+    prop::collection::vec(step, 0..12)
+}
+
+/// A dictionary as Python's: a known key keeps its place, a new one comes last.
+#[derive(Clone, Default, Debug)]
+struct Model(Vec<(String, String)>);
+
+impl Model {
+    fn get(&self, key: &str) -> Option<&String> {
+        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value)
+    }
+
+    fn set(&mut self, key: &str, value: &str) {
+        match self.0.iter_mut().find(|(known, _)| known == key) {
+            Some((_, known)) if same(known, value) => {}
+            Some((_, known)) => *known = value.to_owned(),
+            None => self.0.push((key.to_owned(), value.to_owned())),
+        }
+    }
+
+    fn remove(&mut self, key: &str) {
+        self.0.retain(|(known, _)| known != key);
+    }
+
+    fn json(&self) -> String {
+        let members: Vec<String> = self
+            .0
+            .iter()
+            .map(|(key, value)| format!("{}:{value}", serde_json::to_string(key).unwrap()))
+            .collect();
+        format!("{{{}}}", members.join(","))
+    }
+
+    fn content(&self) -> BTreeMap<&String, String> {
+        self.0.iter().map(|(key, value)| (key, meaning(value))).collect()
+    }
+}
+
+/// The values of this test have no two spellings but in their order of members and their escapes.
+fn meaning(value: &str) -> String {
+    serde_json::from_str::<serde_json::Value>(value).unwrap().to_string()
+}
+
+fn same(a: &str, b: &str) -> bool {
+    meaning(a) == meaning(b)
+}
+
+fn run(session: &Session, model: &mut Model, step: &Step) {
+    match *step {
+        Step::Insert(k, v) => {
+            keep(session.insert(KEYS[k], raw(VALUES[v])));
+            model.set(KEYS[k], VALUES[v]);
+        }
+        Step::Remove(k) => {
+            keep(session.remove(KEYS[k]));
+            model.remove(KEYS[k]);
+        }
+        Step::Take(k) => {
+            let taken: Option<Box<RawValue>> = keep(session.take(KEYS[k]));
+            assert_eq!(taken.map(|raw| raw.get().to_owned()).as_ref(), model.get(KEYS[k]));
+            model.remove(KEYS[k]);
+        }
+        Step::Clear => {
+            keep(session.clear());
+            model.0.clear();
+        }
+        Step::Update(k, v) => {
+            let old = model.get(KEYS[k]).cloned();
+            keep(poll_now(session.update(KEYS[k], |known: Option<Box<RawValue>>| {
+                assert_eq!(known.map(|raw| raw.get().to_owned()), old);
+                raw(VALUES[v])
+            })));
+            model.set(KEYS[k], VALUES[v]);
+        }
+        Step::GetOrInsert(k, v) => {
+            let got: Box<RawValue> = keep(session.get_or_insert_with(KEYS[k], || raw(VALUES[v])));
+            if model.get(KEYS[k]).is_none() {
+                model.set(KEYS[k], VALUES[v]);
+            }
+            assert_eq!(Some(&got.get().to_owned()), model.get(KEYS[k]));
+        }
+        Step::Save => keep(poll_now(session.save())),
+        Step::Destroy => {
+            keep(session.destroy());
+            model.0.clear();
+        }
+    }
+    let keys: Vec<&str> = model.0.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(keep(session.keys()), keys);
+    assert_eq!(keep(session.len()), keys.len());
+    assert_eq!(keep(session.is_empty()), keys.is_empty());
+    for key in KEYS {
+        let got: Option<Box<RawValue>> = keep(session.get(key));
+        assert_eq!(got.map(|raw| raw.get().to_owned()).as_ref(), model.get(key));
+        assert_eq!(keep(session.contains_key(key)), model.get(key).is_some());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+
+    /// After any steps in any number of requests the browser has what the handlers saw, and nothing was sent for nothing.
+    #[test]
+    fn whatever_is_done_the_browser_has_what_the_handlers_saw(
+        requests in prop::collection::vec(steps(), 1..5),
+    ) {
+        let (layer, clock) = layer();
+        let mut jar = Jar::new();
+        let mut model = Model::default();
+        for steps in &requests {
+            clock.advance(Duration::from_secs(1));
+            let before = model.clone();
+            let had_cookie = !jar.0.is_empty();
+            let ends = |step: &Step| matches!(step, Step::Save | Step::Destroy);
+            let is_plain = !steps.iter().any(ends);
+            let response = jar.visit(&layer, |session| {
+                let known: BTreeMap<String, serde_json::Value> = keep(session.to_map());
+                assert_eq!(known.len(), model.0.len());
+                for step in steps {
+                    run(session, &mut model, step);
+                }
+                if is_plain && before.content() == model.content() && !before.0.is_empty() {
+                    assert!(!session.is_modified());
+                }
+                ok()
+            });
+            let lines = set_cookies(response.headers());
+            prop_assert_eq!(jar.0.len(), usize::from(!model.0.is_empty()), "{:?}", &lines);
+            if is_plain && before.content() == model.content() && !before.0.is_empty() {
+                prop_assert!(lines.is_empty());
+                // What moved only is not sent, so the order is as before.
+                model = before;
+            } else if let Some(stored) = jar.0.first() {
+                let stored = read(&stored.value).unwrap().json().to_owned();
+                if is_plain {
+                    prop_assert_eq!(stored, model.json());
+                } else {
+                    let stored: BTreeMap<String, serde_json::Value> = serde_json::from_str(&stored).unwrap();
+                    let wanted: BTreeMap<String, serde_json::Value> = serde_json::from_str(&model.json()).unwrap();
+                    prop_assert_eq!(stored, wanted);
+                    // A save compares anew, so a mere move may be in it or not.
+                    let text = read(&jar.0[0].value).unwrap().json().to_owned();
+                    let order: Vec<String> = keys_of(&text);
+                    model.0.sort_by_key(|(key, _)| order.iter().position(|known| known == key));
+                }
+            }
+            prop_assert!(had_cookie || !lines.iter().any(|line| plain::is_removal(line)), "removes what is not there");
+        }
+    }
+}
+
+fn keys_of(json: &str) -> Vec<String> {
+    let session_keys = Mutex::new(Vec::new());
+    after(json, |session| *session_keys.lock().unwrap() = keep(session.keys()));
+    session_keys.into_inner().unwrap()
+}
+
+// --- A session's life.
+
+#[test]
+fn a_session_gets_an_id_and_its_times_when_it_is_first_written() {
+    let (layer, clock) = layer();
+    let mut jar = Jar::new();
+    jar.visit(&layer, |session| {
+        assert!(keep(session.is_new()));
+        assert_eq!(keep(session.created_at()), None);
+        assert_eq!(keep(session.authenticated_at()), None);
+        assert_eq!(keep(session.expires_at()), None);
+        keep(session.insert("a", 1));
+        ok()
+    });
+    let first = read(&jar.0[0].value).unwrap();
+    assert_eq!(
+        (first.created(), first.issued()),
+        (Some(clock.now()), Some(clock.now()))
+    );
+    assert_eq!((first.authenticated(), first.max_age()), (None, None));
+    let began = clock.now();
+    clock.advance(Duration::from_secs(5));
+    jar.visit(&layer, |session| {
+        assert!(!keep(session.is_new()));
+        assert_eq!(session.rejected(), None);
+        assert_eq!(keep(session.created_at()), Some(began));
+        keep(session.insert("a", 2));
+        ok()
+    });
+    let second = read(&jar.0[0].value).unwrap();
+    assert_eq!(second.id(), first.id(), "stable until it is renewed");
+    assert_eq!((second.created(), second.issued()), (Some(began), Some(clock.now())));
+    let other = sent(
+        send(&layer, "", |s| {
+            keep(s.insert("a", 1));
+            ok()
+        })
+        .headers(),
+    )
+    .unwrap();
+    assert!(other.id() != first.id() && other.id().is_some());
+}
+
+#[test]
+fn row_2_renew_makes_a_fresh_id_and_keeps_data_and_birth() {
+    let (layer, clock) = layer();
+    let began = clock.now();
+    let header = planted(r#"{"user" : 1}"#, &clock);
+    clock.advance(Duration::from_secs(9));
+    let response = send(&layer, &header, |session| {
+        keep(session.renew());
+        assert!(session.is_modified());
+        assert_eq!(keep(session.created_at()), Some(began));
+        ok()
+    });
+    let payload = sent(response.headers()).unwrap();
+    assert_eq!(payload.json(), r#"{"user" : 1}"#);
+    assert!(payload.id().is_some_and(|id| id != ID));
+    assert_eq!(payload.created(), Some(began));
+    assert_eq!(payload.issued(), Some(clock.now()));
+    assert_eq!(payload.authenticated(), None);
+    // Each time another one.
+    let mut ids = vec![ID];
+    let mut header = header;
+    for _ in 0..20 {
+        let response = send(&layer, &header, |session| {
+            keep(session.renew());
+            keep(session.renew());
+            ok()
+        });
+        let payload = sent(response.headers()).unwrap();
+        assert!(!ids.contains(&payload.id().unwrap()));
+        ids.push(payload.id().unwrap());
+        header = cookie(&payload);
+    }
+}
+
+#[test]
+fn authenticated_renews_and_tells_when() {
+    let (layer, clock) = layer();
+    let began = clock.now();
+    let header = planted(r#"{"user":1}"#, &clock);
+    clock.advance(Duration::from_millis(9_001));
+    let response = send(&layer, &header, |session| {
+        keep(session.authenticated());
+        assert_eq!(keep(session.authenticated_at()), Some(clock.now()));
+        ok()
+    });
+    let first = sent(response.headers()).unwrap();
+    assert!(first.id().is_some_and(|id| id != ID));
+    assert_eq!(
+        (first.created(), first.authenticated()),
+        (Some(began), Some(clock.now()))
+    );
+    let proved = clock.now();
+    clock.advance(Duration::from_secs(60));
+    let response = send(&layer, &cookie(&first), |session| {
+        assert_eq!(keep(session.authenticated_at()), Some(proved));
+        keep(session.renew());
+        ok()
+    });
+    let second = sent(response.headers()).unwrap();
+    assert!(second.id() != first.id());
+    assert_eq!(second.authenticated(), Some(proved), "a renewal is no proof");
+}
+
+#[test]
+fn an_empty_session_is_not_written_whatever_its_identity() {
+    let (layer, _) = layer();
+    let response = send(&layer, "", |session| {
+        keep(session.renew());
+        keep(session.authenticated());
+        keep(session.set_max_age(Duration::from_secs(9)));
+        keep(session.destroy());
+        keep(session.clear());
+        keep(poll_now(session.save()));
+        ok()
+    });
+    assert_eq!(set_cookies(response.headers()), [""; 0]);
+}
+
+#[test]
+fn row_4_destroy_removes_the_cookie_and_an_insert_afterwards_is_a_new_session() {
+    let (layer, clock) = layer();
+    let payload = Payload::new(r#"{"user":1}"#)
+        .with_id(ID)
+        .with_created(clock.now())
+        .with_issued(clock.now())
+        .with_authenticated(clock.now())
+        .with_max_age(Duration::from_secs(77));
+    clock.advance(Duration::from_secs(9));
+    let response = send(&layer, &cookie(&payload), |session| {
+        keep(session.destroy());
+        assert!(session.is_modified());
+        assert_eq!(keep(session.get::<u8>("user")), None);
+        assert_eq!((keep(session.len()), keep(session.is_empty())), (0, true));
+        assert!(keep(session.is_new()));
+        assert_eq!(keep(session.created_at()), None);
+        assert_eq!(keep(session.authenticated_at()), None);
+        assert_eq!(keep(session.expires_at()), None);
+        ok()
+    });
+    assert_eq!(removed(response.headers()), [NAME]);
+    assert_eq!(set_cookies(response.headers()).len(), 1);
+
+    let response = send(&layer, &cookie(&payload), |session| {
+        keep(session.insert("user", 2));
+        keep(session.destroy());
+        keep(session.insert("user", 1));
+        ok()
+    });
+    let next = sent(response.headers()).unwrap();
+    assert_eq!(removed(response.headers()), [""; 0]);
+    assert_eq!(next.json(), r#"{"user":1}"#);
+    assert!(next.id().is_some_and(|id| id != ID));
+    assert_eq!(next.created(), Some(clock.now()));
+    assert_eq!((next.authenticated(), next.max_age()), (None, None));
+}
+
+#[test]
+fn row_4_an_emptied_session_is_removed() {
+    let gone: &[(&str, Deed)] = &[
+        ("the last key removed", |s| {
+            keep(s.remove("a"));
+        }),
+        ("taken", |s| {
+            keep(s.take::<u8>("a"));
+        }),
+        ("cleared", |s| keep(s.clear())),
+        ("cleared after a write", |s| {
+            keep(s.insert("b", 1));
+            keep(s.clear());
+        }),
+        ("cleared, set and unset", |s| {
+            keep(s.clear());
+            keep(s.insert("b", 1));
+            keep(s.remove("b"));
+        }),
+        ("renewed and emptied", |s| {
+            keep(s.renew());
+            keep(s.remove("a"));
+        }),
+        ("destroyed, set and unset", |s| {
+            keep(s.destroy());
+            keep(s.insert("a", 1));
+            keep(s.remove("a"));
+        }),
+    ];
+    for (what, deed) in gone {
+        let response = after(r#"{"a":1}"#, |session| {
+            deed(session);
+            assert!(session.is_modified(), "{what}");
+        });
+        assert_eq!(removed(response.headers()), [NAME], "{what}");
+        assert_eq!(set_cookies(response.headers()).len(), 1, "{what}");
+    }
+    // A session that came empty is nobody's change, until somebody ends it.
+    let response = after("{}", |session| assert!(keep(session.is_empty())));
+    assert_eq!(set_cookies(response.headers()), [""; 0]);
+    let response = after("{}", |session| keep(session.clear()));
+    assert_eq!(removed(response.headers()), [NAME]);
+    // Cleared and set to something else is a change of content, in the same session.
+    let response = after(r#"{"a":1}"#, |session| {
+        keep(session.clear());
+        keep(session.insert("b", 2));
+    });
+    let payload = sent(response.headers()).unwrap();
+    assert_eq!((payload.json(), payload.id()), (r#"{"b":2}"#, Some(ID)));
+}
+
+#[test]
+fn rule_5_a_bad_cookie_is_an_empty_session_that_stays_until_somebody_writes_or_ends_it() {
+    let (layer, clock) = layer();
+    let expired = Payload::new(r#"{"a":1}"#)
+        .with_id(ID)
+        .with_created(clock.now() - Duration::from_secs(15 * 86_400))
+        .with_issued(clock.now() - Duration::from_secs(15 * 86_400));
+    let cases = [
+        (format!("{NAME}=garbage"), Reject::Malformed),
+        (format!("{NAME}="), Reject::Malformed),
+        (format!("{NAME}=00000013.nope"), Reject::BadSignature),
+        (cookie(&expired), Reject::Expired),
+    ];
+    for (header, reason) in cases {
+        let response = send(&layer, &header, |session| {
+            assert_eq!(session.rejected(), Some(reason));
+            assert!(keep(session.is_empty()) && keep(session.is_new()));
+            assert_eq!(keep(session.get::<u8>("a")), None);
+            assert!(!session.is_modified());
+            ok()
+        });
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(set_cookies(response.headers()), [""; 0], "not removed by reading");
+        // Nor by a write that came to nothing.
+        let response = send(&layer, &header, |session| {
+            keep(session.insert("a", 1));
+            keep(session.remove("a"));
+            keep(session.renew());
+            ok()
+        });
+        assert_eq!(set_cookies(response.headers()), [""; 0]);
+        let response = send(&layer, &header, |session| {
+            keep(session.insert("b", 1));
+            assert_eq!(session.rejected(), Some(reason), "still worth telling");
+            ok()
+        });
+        let payload = sent(response.headers()).unwrap();
+        assert_eq!(payload.json(), r#"{"b":1}"#);
+        assert!(payload.id() != Some(ID), "nothing of a rejected cookie is adopted");
+        assert_eq!(payload.created(), Some(clock.now()));
+        for end in [Session::clear, Session::destroy] {
+            let response = send(&layer, &header, |session| {
+                keep(end(session));
+                assert!(session.is_modified());
+                ok()
+            });
+            assert_eq!(removed(response.headers()), [NAME]);
+            for line in set_cookies(response.headers()) {
+                assert!(!line.contains("garbage") && !line.contains("nope"), "echoed");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cookie_from_the_future_is_replaced_but_not_removed_by_clear() {
+    let (layer, clock) = layer();
+    let future = planted(r#"{"a":1}"#, &{
+        let ahead = Clock::new();
+        ahead.advance(Duration::from_millis(60_001));
+        ahead
+    });
+    let response = send(&layer, &future, |session| {
+        assert_eq!(session.rejected(), Some(Reject::NotYetValid));
+        assert!(keep(session.is_empty()));
+        keep(session.clear());
+        assert!(!session.is_modified());
+        ok()
+    });
+    assert_eq!(set_cookies(response.headers()), [""; 0]);
+    let response = send(&layer, &future, |session| {
+        keep(session.clear());
+        keep(session.insert("b", 1));
+        ok()
+    });
+    assert_eq!(sent_json(response.headers()).unwrap(), r#"{"b":1}"#);
+    // An explicit end is an end, also with a clear after it.
+    for deed in [(|s| keep(s.destroy())) as Deed, |s| {
+        keep(s.destroy());
+        keep(s.clear());
+    }] {
+        let response = send(&layer, &future, |session| {
+            deed(session);
+            ok()
+        });
+        assert_eq!(removed(response.headers()), [NAME]);
+    }
+    drop(clock);
+}
+
+// --- Saving.
+
+#[test]
+fn save_commits_now_and_a_later_change_is_committed_again() {
+    let (layer, clock) = layer();
+    let began = clock.now();
+    let response = send(&layer, "", |session| {
+        keep(session.insert("a", 1));
+        keep(poll_now(session.save()));
+        assert!(!session.is_modified() && !keep(session.is_new()));
+        assert_eq!(keep(session.created_at()), Some(began));
+        clock.advance(Duration::from_secs(3));
+        keep(session.insert("b", 2));
+        assert!(session.is_modified());
+        ok()
+    });
+    // Only the newer of the two is sent.
+    let payload = sent(response.headers()).unwrap();
+    assert_eq!(payload.json(), r#"{"a":1,"b":2}"#);
+    assert_eq!((payload.created(), payload.issued()), (Some(began), Some(clock.now())));
+    // Compared with what was saved, not with what came.
+    let response = after(r#"{"a":1}"#, |session| {
+        keep(session.insert("a", 2));
+        keep(poll_now(session.save()));
+        keep(session.insert("a", 1));
+        assert!(session.is_modified());
+    });
+    assert_eq!(sent_json(response.headers()).unwrap(), r#"{"a":1}"#);
+    // Nothing later: what was saved goes out as it is.
+    let response = after(r#"{"a":1}"#, |session| {
+        keep(session.insert("a", 2));
+        keep(poll_now(session.save()));
+        keep(poll_now(session.save()));
+        keep(session.insert("a", 2));
+    });
+    assert_eq!(sent_json(response.headers()).unwrap(), r#"{"a":2}"#);
+    // The id and the birth are settled by the first save.
+    let seen = Mutex::new(None);
+    let response = send(&layer, "", |session| {
+        keep(session.insert("a", 1));
+        keep(poll_now(session.save()));
+        *seen.lock().unwrap() = keep(session.created_at());
+        clock.advance(Duration::from_secs(3));
+        keep(session.insert("a", 2));
+        ok()
+    });
+    assert_eq!(sent(response.headers()).unwrap().created(), *seen.lock().unwrap());
+}
+
+#[test]
+fn what_was_saved_and_then_ended_is_not_sent() {
+    let ends: &[(&str, Deed)] = &[
+        ("destroyed", |s| keep(s.destroy())),
+        ("cleared", |s| keep(s.clear())),
+        ("emptied", |s| keep(s.remove("a"))),
+        ("destroyed and saved", |s| {
+            keep(s.destroy());
+            keep(poll_now(s.save()));
+        }),
+        ("emptied and saved", |s| {
+            keep(s.remove("a"));
+            keep(poll_now(s.save()));
+        }),
+    ];
+    for (what, end) in ends {
+        let (layer, clock) = layer();
+        // A client without a cookie: there is nothing to remove, and nothing may be set.
+        let response = send(&layer, "", |session| {
+            keep(session.insert("a", 1));
+            keep(poll_now(session.save()));
+            end(session);
+            assert!(keep(session.is_empty()));
+            ok()
+        });
+        assert_eq!(set_cookies(response.headers()), [""; 0], "{what}");
+        // A client with one: it is removed, and nothing is set.
+        let response = send(&layer, &planted(r#"{"a":0}"#, &clock), |session| {
+            keep(session.insert("a", 1));
+            keep(poll_now(session.save()));
+            end(session);
+            ok()
+        });
+        assert_eq!(set_cookies(response.headers()).len(), 1, "{what}");
+        assert_eq!(removed(response.headers()), [NAME], "{what}");
+    }
+}
+
+#[test]
+fn a_saved_removal_is_sent_unless_something_follows_it() {
+    let response = after(r#"{"a":1}"#, |session| {
+        keep(session.destroy());
+        keep(poll_now(session.save()));
+        assert!(!session.is_modified());
+    });
+    assert_eq!(removed(response.headers()), [NAME]);
+    let response = after(r#"{"a":1}"#, |session| {
+        keep(session.destroy());
+        keep(poll_now(session.save()));
+        keep(session.insert("a", 1));
+        keep(poll_now(session.save()));
+    });
+    assert_eq!(removed(response.headers()), [""; 0]);
+    let payload = sent(response.headers()).unwrap();
+    assert!(payload.json() == r#"{"a":1}"# && payload.id() != Some(ID));
+}
+
+#[test]
+fn what_was_saved_is_sent_even_if_the_later_commit_fails() {
+    let (layer, clock) = layer();
+    let response = send(&layer, &planted(r#"{"a":1}"#, &clock), |session| {
+        keep(session.insert("a", 2));
+        keep(poll_now(session.save()));
+        keep(session.insert("big", "x".repeat(4096)));
+        ok()
+    });
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(matches!(response.extensions().get(), Some(Error::TooLarge { .. })));
+    assert_eq!(sent_json(response.headers()).unwrap(), r#"{"a":2}"#);
+    // Also a removal.
+    let response = send(&layer, &planted(r#"{"a":1}"#, &clock), |session| {
+        keep(session.destroy());
+        keep(poll_now(session.save()));
+        keep(session.insert("big", "x".repeat(4096)));
+        ok()
+    });
+    assert_eq!(removed(response.headers()), [NAME]);
+    assert_eq!(set_cookies(response.headers()).len(), 1);
+}
+
+#[test]
+fn a_save_that_fails_commits_nothing_and_may_be_mended() {
+    let (layer, clock) = layer();
+    let response = send(&layer, &planted(r#"{"a":1}"#, &clock), |session| {
+        keep(session.insert("a", 2));
+        keep(session.insert("big", "x".repeat(4096)));
+        let error = poll_now(session.save()).unwrap_err();
+        assert!(matches!(error, Error::TooLarge { .. }));
+        assert!(session.is_modified(), "nothing was taken out of what is pending");
+        keep(session.remove("big"));
+        ok()
+    });
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(sent_json(response.headers()).unwrap(), r#"{"a":2}"#);
+}
+
+#[test]
+fn row_35_an_error_in_the_middle_leaves_the_client_with_the_old_session() {
+    let clock = Clock::new();
+    let fails = Arc::new(AtomicBool::new(false));
+    let codec = Plain::new().fails_if({
+        let fails = fails.clone();
+        move || fails.load(Ordering::SeqCst)
+    });
+    let layer = plain_layer(codec, &clock);
+    let mut jar = Jar::new();
+    jar.set(&format!("{}; Path=/; Secure", planted(r#"{"a":1}"#, &clock)));
+    let before = jar.clone();
+    fails.store(true, Ordering::SeqCst);
+    for deed in [
+        (|s| keep(s.insert("a", 2))) as Deed,
+        |s| keep(s.renew()),
+        |s| keep(s.authenticated()),
+        |s| {
+            keep(s.destroy());
+            keep(s.insert("a", 2));
+        },
+        |s| {
+            keep(s.insert("a", 2));
+            assert!(matches!(poll_now(s.save()), Err(Error::Codec { .. })));
+        },
+    ] {
+        let response = jar.visit(&layer, |session| {
+            deed(session);
+            let mut response = ok();
+            response.headers_mut().insert("x-handler", "1".parse().unwrap());
+            *response.body_mut() = "done".to_owned();
+            response
+        });
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.body(), "", "nothing of the handler's answer");
+        assert!(!response.headers().contains_key("x-handler"));
+        assert!(matches!(response.extensions().get(), Some(Error::Codec { .. })));
+        assert_eq!(jar.0, before.0);
+    }
+    fails.store(false, Ordering::SeqCst);
+    jar.visit(&layer, |session| {
+        assert_eq!(keep(session.get::<u8>("a")), Some(1));
+        keep(session.insert("a", 2));
+        ok()
+    });
+    assert!(jar.0 != before.0);
+}
+
+#[test]
+fn rule_21_the_status_does_not_decide_unless_it_is_told_to() {
+    let clock = Clock::new();
+    let keeps = plain_layer(Plain::new(), &clock);
+    let drops = keeps.clone().discard_on_server_error(true);
+    let answer = |layer: &SessionLayer, status: u16, deed: Deed| {
+        send(layer, &planted(r#"{"a":1}"#, &clock), |session| {
+            deed(session);
+            Response::builder().status(status).body("kept".to_owned()).unwrap()
+        })
+    };
+    let insert: Deed = |s| keep(s.insert("a", 2));
+    for status in [200, 304, 404, 499, 500, 503, 599] {
+        let response = answer(&keeps, status, insert);
+        assert_eq!(sent_json(response.headers()).as_deref(), Some(r#"{"a":2}"#), "{status}");
+        let response = answer(&drops, status, insert);
+        let kept = status < 500;
+        assert_eq!(sent_json(response.headers()).is_some(), kept, "{status}");
+        assert_eq!((response.status().as_u16(), response.body().as_str()), (status, "kept"));
+    }
+    // Neither what would fail nor what would remove is looked at any more.
+    let response = answer(&drops, 500, |s| keep(s.insert("big", "x".repeat(4096))));
+    assert!(response.extensions().get::<Error>().is_none() && set_cookies(response.headers()).is_empty());
+    let response = answer(&drops, 500, |s| keep(s.destroy()));
+    assert_eq!(set_cookies(response.headers()), [""; 0]);
+    // What was saved stays, and only that.
+    let response = answer(&drops, 500, |s| {
+        keep(s.insert("a", 2));
+        keep(poll_now(s.save()));
+        keep(s.insert("a", 3));
+    });
+    assert_eq!(sent_json(response.headers()).as_deref(), Some(r#"{"a":2}"#));
+    let response = answer(&drops, 500, |s| {
+        keep(s.destroy());
+        keep(poll_now(s.save()));
+        keep(s.insert("a", 3));
+    });
+    assert_eq!(removed(response.headers()), [NAME]);
+    assert_eq!(sent_json(response.headers()), None);
+}
+
+// --- Too late.
+
+/// What every write of a session answers, but for `save`, which is the last.
+fn writes(session: &Session) -> Vec<(&'static str, Result<(), Error>)> {
+    vec![
+        ("insert", session.insert("a", 9)),
+        ("insert the same", session.insert("a", 1)),
+        ("remove", session.remove("a")),
+        ("take", session.take::<u8>("a").map(drop)),
+        ("clear", session.clear()),
+        ("get_or_insert_with", session.get_or_insert_with("b", || 1).map(drop)),
+        (
+            "update",
+            poll_now(session.update("a", |a: Option<u8>| a.unwrap_or(0) + 1)).map(drop),
+        ),
+        ("renew", session.renew()),
+        ("authenticated", session.authenticated()),
+        ("destroy", session.destroy()),
+        ("set_max_age", session.set_max_age(Duration::from_secs(1))),
+        ("save", poll_now(session.save())),
+    ]
+}
+
+#[test]
+fn rule_23_after_the_head_every_write_is_an_error_and_reads_go_on() {
+    let (layer, clock) = layer();
+    let mut leaked = None;
+    let response = send(&layer, &planted(r#"{"a":1}"#, &clock), |session| {
+        keep(session.insert("c", 3));
+        leaked = Some(session.clone());
+        ok()
+    });
+    assert_eq!(sent_json(response.headers()).unwrap(), r#"{"a":1,"c":3}"#);
+    let session = leaked.unwrap();
+    for (what, result) in writes(&session) {
+        assert!(matches!(result, Err(Error::HeadersSent)), "{what}: {result:?}");
+    }
+    assert_eq!(keep(session.get::<u8>("a")), Some(1));
+    assert_eq!(keep(session.keys()), ["a", "c"]);
+    assert_eq!((keep(session.len()), keep(session.is_empty())), (2, false));
+    assert!(keep(session.contains_key("a")));
+    assert_eq!(keep(session.take::<u8>("missing")), None);
+    assert_eq!(keep(session.get_or_insert_with("a", || 7)), 1);
+    assert_eq!(keep(session.created_at()), Some(clock.now()));
+    assert!(keep(session.expires_at()).is_some());
+    assert_eq!(session.rejected(), None);
+    keep(poll_now(session.load()));
+    keep(session.to_map::<BTreeMap<String, u8>>());
+}
+
+#[test]
+fn rule_23_a_session_first_read_after_the_head_is_an_error_since_no_cache_was_told() {
+    let (layer, clock) = layer();
+    let mut leaked = None;
+    let response = send(&layer, &planted(r#"{"a":1}"#, &clock), |session| {
+        leaked = Some(session.clone());
+        ok()
+    });
+    assert!(response.headers().is_empty(), "untouched");
+    let session = leaked.unwrap();
+    let reads: [(&str, Result<(), Error>); 10] = [
+        ("get", session.get::<u8>("a").map(drop)),
+        ("take", session.take::<u8>("a").map(drop)),
+        ("contains_key", session.contains_key("a").map(drop)),
+        ("len", session.len().map(drop)),
+        ("is_empty", session.is_empty().map(drop)),
+        ("keys", session.keys().map(drop)),
+        ("to_map", session.to_map::<BTreeMap<String, u8>>().map(drop)),
+        ("is_new", session.is_new().map(drop)),
+        ("created_at", session.created_at().map(drop)),
+        ("expires_at", session.expires_at().map(drop)),
+    ];
+    for (what, result) in reads.into_iter().chain(writes(&session)) {
+        assert!(matches!(result, Err(Error::HeadersSent)), "{what}: {result:?}");
+    }
+    assert_eq!(session.rejected(), None);
+    assert!(!session.is_modified());
+}
+
+#[test]
+fn rule_23_a_request_that_ended_without_a_response_takes_no_writes() {
+    use std::convert::Infallible;
+
+    use http::{Request, header::COOKIE};
+    use tower::{Layer, Service, service_fn};
+
+    let (layer, clock) = layer();
+    let request = || {
+        Request::builder()
+            .header(COOKIE, planted(r#"{"a":1}"#, &clock))
+            .body(())
+            .unwrap()
+    };
+    let check = |session: Session| {
+        for (what, result) in writes(&session) {
+            assert!(matches!(result, Err(Error::HeadersSent)), "{what}: {result:?}");
+        }
+        assert_eq!(keep(session.get::<u8>("a")), Some(2), "reads go on");
+    };
+    let take = |request: &Request<()>| {
+        let session = request.extensions().get::<Session>().unwrap().clone();
+        keep(session.insert("a", 2));
+        session
+    };
+    // The service failed.
+    let leaked = Mutex::new(None);
+    let mut service = layer.layer(service_fn(|request: Request<()>| {
+        *leaked.lock().unwrap() = Some(take(&request));
+        async { Err::<Response<String>, _>("broken") }
+    }));
+    assert_eq!(poll_now(service.call(request())).unwrap_err(), "broken");
+    check(leaked.lock().unwrap().take().unwrap());
+    // The client hung up, before the first poll and after it.
+    for polled in [false, true] {
+        let mut service = layer.layer(service_fn(|request: Request<()>| {
+            *leaked.lock().unwrap() = Some(take(&request));
+            async {
+                std::future::pending::<()>().await;
+                Ok::<Response<String>, Infallible>(ok())
+            }
+        }));
+        let mut future = Box::pin(service.call(request()));
+        if polled {
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(future.as_mut().poll(&mut context).is_pending());
+        }
+        let session = leaked.lock().unwrap().take().unwrap();
+        keep(session.insert("a", 2));
+        drop(future);
+        check(session);
+    }
+    // The service panicked.
+    let mut service = layer.layer(service_fn(|request: Request<()>| {
+        *leaked.lock().unwrap() = Some(take(&request));
+        async { panic!("as told") }
+    }));
+    let mut future = Box::pin(async {
+        service
+            .call(request())
+            .await
+            .map(|_: Response<String>| Infallible::clone)
+    });
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let _: std::task::Poll<Result<_, Infallible>> = future.as_mut().poll(&mut context);
+    }));
+    assert!(outcome.is_err());
+    drop(future);
+    check(leaked.lock().unwrap().take().unwrap());
+}
+
+// --- Without a layer, and for tests.
+
+#[test]
+fn a_session_needs_no_layer() {
+    for session in [Session::new(), Session::default()] {
+        assert!(keep(session.is_new()) && keep(session.is_empty()) && !session.is_modified());
+        keep(session.insert("a", 1));
+        assert_eq!(keep(session.clone().get::<u8>("a")), Some(1));
+        assert!(session.is_modified());
+        keep(session.renew());
+        assert_eq!(keep(session.authenticated_at()), None);
+        keep(session.authenticated());
+        assert!(keep(session.authenticated_at()).is_some());
+        keep(session.set_max_age(Duration::MAX));
+        assert_eq!(keep(session.expires_at()), None);
+        assert_eq!(session.rejected(), None);
+        keep(poll_now(session.save()));
+        assert!(!session.is_modified() && keep(session.created_at()).is_some());
+        assert_eq!(keep(session.get::<u8>("a")), Some(1));
+        keep(session.destroy());
+        assert!(keep(session.is_empty()));
+        assert_eq!(keep(session.authenticated_at()), None);
+        keep(poll_now(session.load()));
+    }
+}
+
+#[test]
+fn a_cookie_header_is_a_client_that_has_a_session_already() {
+    #[derive(Serialize)]
+    struct User {
+        id: u32,
+        roles: Vec<&'static str>,
+    }
+    let clock = Clock::new();
+    let key = || Key::generate().unwrap();
+    for layer in [
+        SessionLayer::encrypted(key()).clock(clock.reader()),
+        SessionLayer::signed(key()).cookie_name("id").clock(clock.reader()),
+        SessionLayer::with_codec(Plain::new())
+            .domain("example.com")
+            .clock(clock.reader()),
+        SessionLayer::encrypted(key()).chunked(3).clock(clock.reader()),
+    ] {
+        let data = User {
+            id: 42,
+            roles: vec!["admin"],
+        };
+        let header = layer.cookie_header(&data).unwrap();
+        assert!(header.is_sensitive());
+        let response = send(&layer, header.to_str().unwrap(), |session| {
+            assert_eq!(session.rejected(), None);
+            assert!(!keep(session.is_new()));
+            assert_eq!(keep(session.get::<u32>("id")), Some(42));
+            assert_eq!(keep(session.get::<Vec<String>>("roles")).unwrap(), ["admin"]);
+            assert_eq!(keep(session.created_at()), Some(clock.now()));
+            assert_eq!(keep(session.authenticated_at()), None);
+            ok()
+        });
+        assert_eq!(set_cookies(response.headers()), [""; 0]);
+        for error in [
+            layer.cookie_header(&1).unwrap_err(),
+            layer.cookie_header("text").unwrap_err(),
+            layer.cookie_header(&[1, 2]).unwrap_err(),
+            layer.cookie_header(&()).unwrap_err(),
+            layer.cookie_header(&None::<User>).unwrap_err(),
+            layer.cookie_header(&Unwritable).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::Serialize { .. }), "{error}");
+        }
+    }
+    // Each is a session of its own, and an empty one is valid too.
+    let layer = plain_layer(Plain::new(), &clock);
+    let id = || {
+        let header = layer.cookie_header(&BTreeMap::<String, u8>::new()).unwrap();
+        let header = header.to_str().unwrap();
+        read(header.split_once('=').unwrap().1).unwrap().id().unwrap()
+    };
+    assert!(id() != id());
+    // A layer that cannot be built says why.
+    let broken = SessionLayer::encrypted(key()).cookie_name("a b");
+    let error = broken.cookie_header(&BTreeMap::from([("a", 1)])).unwrap_err();
+    assert!(matches!(error, Error::Config { .. }));
+}
+
+#[test]
+fn every_method_of_a_broken_layers_session_tells_the_reason() {
+    let layer = SessionLayer::encrypted(Key::generate().unwrap()).cookie_name("a b");
+    let mut leaked = None;
+    let response = send(&layer, "", |session| {
+        leaked = Some(session.clone());
+        ok()
+    });
+    assert!(response.headers().is_empty());
+    let session = leaked.unwrap();
+    for (what, result) in writes(&session) {
+        // Nothing can have changed, so there is nothing to save.
+        if what != "save" {
+            assert!(matches!(result, Err(Error::Config { .. })), "{what}: {result:?}");
+        }
+    }
+    assert!(matches!(session.get::<u8>("a"), Err(Error::Config { .. })));
+    assert_eq!(session.rejected(), None);
+}
+
+#[test]
+fn row_31_debug_shows_neither_data_nor_ids_nor_keys() {
+    let key_text = "hex:9f1c8e0a7b5d4c3f2e1d0c9b8a7968574635241302f1e0dfcebdac9b8a796857";
+    let key: Key = key_text.parse().unwrap();
+    let clock = Clock::new();
+    let layer = SessionLayer::signed(key.clone())
+        .also_accept(
+            Fallback::new(codec::Encrypted::new(key.clone())).cookie_name("old"),
+            Until::forever(),
+        )
+        .clock(clock.reader());
+    let mut texts = vec![
+        format!("{layer:?}"),
+        format!(
+            "{:?}",
+            Fallback::new(codec::Signed::new(key.clone()))
+                .app("shop")
+                .scope(Scope::new().path("/p"))
+        ),
+        format!("{:?}", Until::date(clock.now())),
+        format!("{:?}", codec::Signed::new(key)),
+    ];
+    let header = layer.cookie_header(&BTreeMap::from([("user", "alice")])).unwrap();
+    let header = header.to_str().unwrap().to_owned();
+    send(&layer, &header, |session| {
+        keep(session.insert("card", "4711"));
+        texts.push(format!("{session:?}"));
+        texts.push(format!("{:#?}", session.clone()));
+        ok()
+    });
+    let value = header.split_once('=').unwrap().1;
+    for text in &texts {
+        for secret in ["alice", "4711", "9f1c8e", "user", "card", &value[..20]] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+    assert!(
+        texts[1].contains("shop") && texts[1].contains("/p"),
+        "what is no secret is shown: {}",
+        texts[1]
+    );
+}
