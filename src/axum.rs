@@ -10,14 +10,20 @@ use http::{StatusCode, request::Parts};
 
 use crate::{Error, Session, Tagged};
 
-/// There is no session in the request: no layer was added, or a [`Tagged`] one is asked for without its tag.
+/// Why an extractor has no session to give: no layer was added, or a [`Tagged`] one is asked for without its tag.
 ///
 /// As a response it is a 500 whose body says what to do.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct MissingSession;
+#[derive(Clone, Debug)]
+pub struct SessionRejection {
+    // Room for what a session that must be fetched can fail with.
+    _private: (),
+}
 
-impl fmt::Display for MissingSession {
+impl SessionRejection {
+    const MISSING: Self = Self { _private: () };
+}
+
+impl fmt::Display for SessionRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
             "This request has no session. Add `.layer(SessionLayer::encrypted(key))` to the router after this route; for a \
@@ -26,24 +32,24 @@ impl fmt::Display for MissingSession {
     }
 }
 
-impl std::error::Error for MissingSession {}
+impl std::error::Error for SessionRejection {}
 
-impl IntoResponse for MissingSession {
+impl IntoResponse for SessionRejection {
     fn into_response(self) -> Response {
         (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response()
     }
 }
 
 impl<S: Sync> FromRequestParts<S> for Session {
-    type Rejection = MissingSession;
+    type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        parts.extensions.get().cloned().ok_or(MissingSession)
+        parts.extensions.get().cloned().ok_or(SessionRejection::MISSING)
     }
 }
 
 impl<S: Sync> OptionalFromRequestParts<S> for Session {
-    type Rejection = MissingSession;
+    type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Self::Rejection> {
         Ok(parts.extensions.get().cloned())
@@ -51,15 +57,15 @@ impl<S: Sync> OptionalFromRequestParts<S> for Session {
 }
 
 impl<S: Sync, M: 'static> FromRequestParts<S> for Tagged<M> {
-    type Rejection = MissingSession;
+    type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        parts.extensions.get().cloned().ok_or(MissingSession)
+        parts.extensions.get().cloned().ok_or(SessionRejection::MISSING)
     }
 }
 
 impl<S: Sync, M: 'static> OptionalFromRequestParts<S> for Tagged<M> {
-    type Rejection = MissingSession;
+    type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Self::Rejection> {
         Ok(parts.extensions.get().cloned())

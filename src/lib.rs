@@ -15,7 +15,7 @@ mod middleware;
 mod session;
 
 #[cfg(feature = "axum")]
-pub use self::axum::MissingSession;
+pub use self::axum::SessionRejection;
 pub use self::{
     cookie::Scope,
     error::{Error, Reject},

@@ -62,12 +62,15 @@ fn read(layer: &SessionLayer, name: &str, value: &[u8]) -> Option<(Result<String
 
 #[track_caller]
 fn assert_rejected(layer: &SessionLayer, value: impl AsRef<[u8]>, reason: Reject, what: &str) -> bool {
+    thread_local! {
+        /// What somebody without any cookie gets; from every layer here the same.
+        static ANONYMOUS: Answer = read(&both(Key::generate().unwrap())[0], "nothing", b"").unwrap().1;
+    }
     let Some((seen, answer)) = read(layer, "__Host-session", value.as_ref()) else {
         return false;
     };
     assert_eq!(seen, Err(Some(reason)), "{what}");
-    let (_, anonymous) = read(layer, "nothing", b"").unwrap();
-    assert_eq!(answer, anonymous, "{what}: the client can tell");
+    ANONYMOUS.with(|anonymous| assert_eq!(&answer, anonymous, "{what}: the client can tell"));
     true
 }
 
@@ -101,13 +104,19 @@ fn row_9_every_other_byte_at_every_position_of_the_text() {
     for layer in both(Key::generate().unwrap()) {
         for json in JSON {
             let good = value(&layer, json);
-            assert_eq!(read(&layer, "__Host-session", good.as_bytes()).unwrap().0, Ok(json.to_owned()));
+            assert_eq!(
+                read(&layer, "__Host-session", good.as_bytes()).unwrap().0,
+                Ok(json.to_owned())
+            );
             let mut sent = 0;
             for at in 0..good.len() {
-                for byte in 0..=255 {
-                    if byte == good.as_bytes()[at] {
-                        continue;
-                    }
+                // All bits of all lengths, and all bytes of the length at which every bit of the text counts.
+                let byte = good.as_bytes()[at];
+                let others: Vec<u8> = match good.len() % 4 {
+                    0 => (0..=255).filter(|&other| other != byte).collect(),
+                    _ => (0..8).map(|bit| byte ^ 1 << bit).collect(),
+                };
+                for byte in others {
                     let mut forged = good.clone().into_bytes();
                     forged[at] = byte;
                     let reason = reason_for_change(&good, &forged);
@@ -116,7 +125,8 @@ fn row_9_every_other_byte_at_every_position_of_the_text() {
                 }
             }
             // All but the control characters, which HTTP does not carry.
-            assert_eq!(sent, good.len() * (256 - 1 - 32));
+            let least = if good.len() % 4 == 0 { 256 - 1 - 32 } else { 6 };
+            assert!(sent >= good.len() * least, "{sent}");
         }
     }
 }
@@ -149,7 +159,12 @@ fn every_truncation_and_every_addition() {
             let good = value(&layer, json);
             for len in 0..good.len() {
                 assert_rejected(&layer, &good[..len], Reject::Malformed, &format!("{len} characters"));
-                assert_rejected(&layer, &good[good.len() - len..], Reject::Malformed, &format!("the last {len}"));
+                assert_rejected(
+                    &layer,
+                    &good[good.len() - len..],
+                    Reject::Malformed,
+                    &format!("the last {len}"),
+                );
             }
             let bytes = frame(&good);
             let least = bytes.len() - json.len();
@@ -161,7 +176,11 @@ fn every_truncation_and_every_addition() {
                 }
                 // And with a length that says so.
                 cut[5..8].copy_from_slice(&(len as u32).to_be_bytes()[1..]);
-                let reason = if len < least { Reject::Malformed } else { Reject::BadSignature };
+                let reason = if len < least {
+                    Reject::Malformed
+                } else {
+                    Reject::BadSignature
+                };
                 assert_rejected(&layer, text(&cut), reason, &format!("{len} bytes, and it says so"));
             }
             for len in bytes.len() + 1..bytes.len() + 40 {
@@ -169,7 +188,12 @@ fn every_truncation_and_every_addition() {
                 longer.resize(len, 0);
                 assert_rejected(&layer, text(&longer), Reject::Malformed, &format!("{len} bytes"));
                 longer[5..8].copy_from_slice(&(len as u32).to_be_bytes()[1..]);
-                assert_rejected(&layer, text(&longer), Reject::BadSignature, &format!("{len} bytes, said so"));
+                assert_rejected(
+                    &layer,
+                    text(&longer),
+                    Reject::BadSignature,
+                    &format!("{len} bytes, said so"),
+                );
             }
         }
     }
@@ -206,7 +230,10 @@ fn every_other_spelling_of_the_same_bytes() {
             }
             // Only white space around a value is no part of it (RFC 6265, section 5.2).
             let spaced = format!(" \t{good} \t");
-            assert_eq!(read(&layer, "__Host-session", spaced.as_bytes()).unwrap().0, Ok(json.to_owned()));
+            assert_eq!(
+                read(&layer, "__Host-session", spaced.as_bytes()).unwrap().0,
+                Ok(json.to_owned())
+            );
         }
         assert_eq!(unused, 15 + 3);
     }
@@ -219,7 +246,12 @@ fn row_14_another_purpose_type_name_or_application() {
     for (at, layer) in layers().into_iter().enumerate() {
         let good = value(&layer, JSON[0]);
         let other = &layers()[1 - at];
-        assert_rejected(other, &good, Reject::BadSignature, "as it is, to a reader of the other type");
+        assert_rejected(
+            other,
+            &good,
+            Reject::BadSignature,
+            "as it is, to a reader of the other type",
+        );
         let mut relabelled = frame(&good);
         relabelled[0] ^= 3;
         for reader in [&layer, other] {
@@ -229,7 +261,12 @@ fn row_14_another_purpose_type_name_or_application() {
             relabelled[0] = kind;
             assert_rejected(&layer, text(&relabelled), Reject::BadSignature, "an unassigned type");
         }
-        assert_rejected(&layer.clone().app("shop"), &good, Reject::BadSignature, "another application");
+        assert_rejected(
+            &layer.clone().app("shop"),
+            &good,
+            Reject::BadSignature,
+            "another application",
+        );
         let moved = [
             layer.clone().cookie_name("session2"),
             layer.clone().cookie_name("Session"),
@@ -238,7 +275,9 @@ fn row_14_another_purpose_type_name_or_application() {
             layer.clone().cookie_name("__Host-session.1"),
         ];
         for other in moved {
-            let name = other.cookie_header(&RawValue::from_string("{}".into()).unwrap()).unwrap();
+            let name = other
+                .cookie_header(&RawValue::from_string("{}".into()).unwrap())
+                .unwrap();
             let name = name.to_str().unwrap().split_once('=').unwrap().0.to_owned();
             assert_ne!(name, "__Host-session");
             let (seen, _) = read(&other, &name, good.as_bytes()).unwrap();
@@ -255,8 +294,17 @@ fn row_15_application_and_name_do_not_run_together() {
     for layer in both(ring) {
         let named = |app: &str, name: &str| layer.clone().secure(false).app(app).cookie_name(name);
         let good = value(&named("ab", "cd"), JSON[0]);
-        assert_eq!(read(&named("ab", "cd"), "cd", good.as_bytes()).unwrap().0, Ok(JSON[0].to_owned()));
-        for (app, name) in [("a", "bcd"), ("abc", "d"), ("", "abcd"), ("cd", "ab"), ("ab\0\u{2}", "cd")] {
+        assert_eq!(
+            read(&named("ab", "cd"), "cd", good.as_bytes()).unwrap().0,
+            Ok(JSON[0].to_owned())
+        );
+        for (app, name) in [
+            ("a", "bcd"),
+            ("abc", "d"),
+            ("", "abcd"),
+            ("cd", "ab"),
+            ("ab\0\u{2}", "cd"),
+        ] {
             let (seen, _) = read(&named(app, name), name, good.as_bytes()).unwrap();
             assert_eq!(seen, Err(Some(Reject::BadSignature)), "{app} {name}");
         }
@@ -281,12 +329,21 @@ fn row_40_equal_sessions_are_unlike_when_encrypted() {
     let mut salts = std::collections::HashSet::new();
     for _ in 0..100 {
         let bytes = frame(&value(&encrypted, JSON[0]));
+        // The head says what it is and how long.
+        let sealed = &bytes[8..];
         assert!(salts.insert(bytes[8..32].to_vec()));
         // Nothing of the plaintext shows, not even what is the same in every session.
-        assert!(!bytes.windows(4).any(|window| window == b"user" || window == [0; 4]));
+        assert!(
+            !sealed
+                .windows(6)
+                .any(|window| window == b"\"user\"" || window == [0; 6])
+        );
     }
     let bytes = frame(&value(&signed, JSON[0]));
-    assert!(bytes.windows(4).any(|window| window == b"user"), "signed is readable");
+    assert!(
+        bytes.windows(4).any(|window| window == b"user"),
+        "a signed session is readable"
+    );
 }
 
 // --- The vectors.
@@ -296,7 +353,9 @@ fn vectors() -> Value {
 }
 
 fn str_of<'a>(vector: &'a Value, member: &str) -> &'a str {
-    vector[member].as_str().unwrap_or_else(|| panic!("{member} of {vector}"))
+    vector[member]
+        .as_str()
+        .unwrap_or_else(|| panic!("{member} of {vector}"))
 }
 
 /// A layer with this cookie name on the wire.
@@ -324,7 +383,11 @@ fn assert_accepted(layer: &SessionLayer, vector: &Value, backwards: bool) {
             .iter()
             .map(|part| format!("{}={}", str_of(part, "name"), str_of(part, "value")))
             .collect(),
-        None => vec![format!("{}={}", str_of(vector, "name_on_wire"), str_of(vector, "cookie"))],
+        None => vec![format!(
+            "{}={}",
+            str_of(vector, "name_on_wire"),
+            str_of(vector, "cookie")
+        )],
     };
     if backwards {
         pairs.reverse();
@@ -357,7 +420,7 @@ fn row_9_vectors_are_accepted_on_the_wire() {
         accepted += 1;
         split += usize::from(vector["parts"].is_array());
     }
-    assert!(accepted >= 30 && split >= 4, "{accepted}, {split} of them split");
+    assert!(accepted >= 40 && split == 6, "{accepted}, {split} of them split");
 }
 
 #[test]
@@ -365,15 +428,25 @@ fn row_9_vectors_are_rejected_on_the_wire_for_the_same_reason() {
     let mut rejected = 0;
     for vector in vectors()["reject"].as_array().unwrap() {
         let keys = vector["keys"].as_array().unwrap().iter();
-        let Ok(keys) = keys.map(|key| key.as_str().unwrap().parse::<Key>()).collect::<Result<Vec<_>, _>>() else {
+        let Ok(keys) = keys
+            .map(|key| key.as_str().unwrap().parse::<Key>())
+            .collect::<Result<Vec<_>, _>>()
+        else {
             continue;
         };
         let cookie = str_of(vector, "cookie");
-        if cookie.trim_matches([' ', '\t']) != cookie || cookie.contains([',', ';']) && vector["reason"] != "malformed" {
+        if cookie.trim_matches([' ', '\t']) != cookie || cookie.contains([',', ';']) && vector["reason"] != "malformed"
+        {
             continue;
         }
-        let ring = keys[1..].iter().cloned().fold(KeyRing::new(keys[0].clone()), KeyRing::accept);
-        let layer = reader(str_of(vector, "codec"), ring, vector).chunked(1);
+        let ring = keys[1..]
+            .iter()
+            .cloned()
+            .fold(KeyRing::new(keys[0].clone()), KeyRing::accept);
+        // A name that no layer would have is in the unit tests.
+        let Ok(layer) = reader(str_of(vector, "codec"), ring, vector).chunked(1).build() else {
+            continue;
+        };
         let Some((seen, _)) = read(&layer, str_of(vector, "name_on_wire"), cookie.as_bytes()) else {
             continue;
         };
@@ -402,8 +475,13 @@ fn of_keys_whose_ids_collide_each_reads_its_own() {
     let rings = [
         KeyRing::new(keys[0].clone()).accept(keys[1].clone()),
         KeyRing::new(keys[1].clone()).accept(keys[0].clone()),
-        KeyRing::new(new()).accept(keys[0].clone()).accept(new()).accept(keys[1].clone()),
-        KeyRing::new(keys[1].clone()).accept(new()).sign_from(keys[0].clone(), start()),
+        KeyRing::new(new())
+            .accept(keys[0].clone())
+            .accept(new())
+            .accept(keys[1].clone()),
+        KeyRing::new(keys[1].clone())
+            .accept(new())
+            .sign_from(keys[0].clone(), start()),
     ];
     for vector in colliding["cookies"].as_array().unwrap() {
         for ring in &rings {
@@ -411,9 +489,18 @@ fn of_keys_whose_ids_collide_each_reads_its_own() {
         }
         let fits = keys.iter().filter(|&key| {
             let layer = reader(str_of(vector, "type"), key.clone().into(), vector);
-            let (seen, _) = read(&layer, str_of(vector, "name_on_wire"), str_of(vector, "cookie").as_bytes()).unwrap();
+            let (seen, _) = read(
+                &layer,
+                str_of(vector, "name_on_wire"),
+                str_of(vector, "cookie").as_bytes(),
+            )
+            .unwrap();
             seen.is_ok() || {
-                assert_eq!(seen, Err(Some(Reject::BadSignature)), "the id fits and the key does not");
+                assert_eq!(
+                    seen,
+                    Err(Some(Reject::BadSignature)),
+                    "the id fits and the key does not"
+                );
                 false
             }
         });
@@ -423,7 +510,10 @@ fn of_keys_whose_ids_collide_each_reads_its_own() {
     for ring in &rings[..2] {
         for layer in both(ring.clone()) {
             let good = value(&layer, JSON[1]);
-            assert_eq!(read(&layer, "__Host-session", good.as_bytes()).unwrap().0, Ok(JSON[1].to_owned()));
+            assert_eq!(
+                read(&layer, "__Host-session", good.as_bytes()).unwrap().0,
+                Ok(JSON[1].to_owned())
+            );
         }
     }
 }

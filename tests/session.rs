@@ -1490,7 +1490,7 @@ fn every_method_of_a_broken_layers_session_tells_the_reason() {
 
 #[test]
 fn row_31_debug_shows_neither_data_nor_ids_nor_keys() {
-    let key_text = "hex:9f1c8e0a7b5d4c3f2e1d0c9b8a7968574635241302f1e0dfcebdac9b8a796857";
+    let key_text = "hex:9f1c8e4bd07a63e25c18f7a90d3be641758c2fa9e06d1b43c7952e80fa4d6b13";
     let key: Key = key_text.parse().unwrap();
     let clock = Clock::new();
     let layer = SessionLayer::signed(key.clone())

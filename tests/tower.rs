@@ -1,6 +1,6 @@
 //! The layer and its service as a tower stack meets them: readiness, errors, failed commits, several layers on one service,
 //! and what comes too late.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::needless_pass_by_value)]
 
 #[path = "support/events.rs"]
 mod events;
@@ -13,6 +13,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     rc::Rc,
+    sync::mpsc,
     task::{Context, Poll, Waker},
     thread,
 };
@@ -21,7 +22,7 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, VARY},
 };
-use http_session::{Error, ErrorResponse, Key, Scope, Session, SessionLayer, Tagged};
+use http_session::{Error, Key, Scope, Session, SessionLayer, Tagged};
 use support::*;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -385,16 +386,10 @@ fn on_error_is_called_once_with_the_handler_s_response() {
 }
 
 #[test]
-fn a_type_of_one_s_own_can_make_the_error_response() {
+fn a_closure_that_makes_error_responses_needs_no_types() {
     events::listen();
-    #[derive(Clone)]
-    struct Sorry(&'static str);
-    impl ErrorResponse<String> for Sorry {
-        fn error_response(&mut self, error: Error, _: Response<String>) -> Response<String> {
-            Response::new(format!("{}: {error}", self.0))
-        }
-    }
-    let response = send(&layer().on_error(Sorry("sorry")), "", |session| {
+    let layer = layer().on_error(|error, response| response.map(|_: String| format!("sorry: {}", error.to_string())));
+    let response = send(&layer, "", |session| {
         session.insert("much", too_much()).unwrap();
         ok()
     });
@@ -511,7 +506,8 @@ fn tagged_layers_stand_beside_each_other() {
         .build()
         .unwrap();
     let login = layer();
-    let visit = |jar: &mut Jar, handler: &dyn Fn(&Session, &Tagged<Cart>, &Tagged<Prefs>)| {
+    type Handler<'a> = &'a dyn Fn(&Session, &Tagged<Cart>, &Tagged<Prefs>);
+    let visit = |jar: &mut Jar, handler: Handler<'_>| {
         let inner = service_fn(|request: Request<()>| {
             let all = request.extensions();
             handler(
@@ -802,4 +798,45 @@ fn row_23_what_is_written_before_the_handler_answers_is_in_the_response() {
         assert_eq!(session.keys().unwrap(), ["before", "after"]);
         ok()
     });
+}
+
+#[test]
+fn row_23_a_write_that_was_accepted_is_in_the_response() {
+    events::listen();
+    let layer = layer();
+    for round in 0..200 {
+        let mut writer = None;
+        let mut jar = Jar::new();
+        let response = send(&layer, "", |session| {
+            let session = session.clone();
+            let (begun, has_begun) = mpsc::channel();
+            // Writes until it is told that it is too late, while the response is on its way.
+            writer = Some(thread::spawn(move || {
+                let mut last = 0;
+                loop {
+                    match session.insert("n", last + 1) {
+                        Ok(()) => last += 1,
+                        Err(Error::HeadersSent) => return last,
+                        Err(error) => panic!("{error}"),
+                    }
+                    if round % 2 == 0 {
+                        match poll_now(session.save()) {
+                            Ok(()) | Err(Error::HeadersSent) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                    begun.send(()).ok();
+                }
+            }));
+            has_begun.recv().unwrap();
+            ok()
+        });
+        let last: u64 = writer.unwrap().join().unwrap();
+        assert_eq!(set_cookies(response.headers()).len(), 1);
+        jar.receive(response.headers());
+        jar.visit(&layer, |session| {
+            assert_eq!(session.get::<u64>("n").unwrap(), Some(last), "round {round}");
+            ok()
+        });
+    }
 }

@@ -3,33 +3,35 @@
 use std::{
     fmt,
     sync::{Arc, atomic::AtomicBool},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use http::HeaderValue;
 
-use super::accept::{Duplicates, Fallback, Until};
-use super::layer::Settings;
+use super::{
+    accept::{Duplicates, Fallback, Until},
+    settings::{Settings, check_lifetime, lifetime},
+};
 use crate::{
-    codec::{self, Binding, Codec, Format, Spelling},
-    cookie::{Attributes, Chunks, Found, MAX_PARTS, is_cookie_text, is_name, line},
+    codec::{Codec, Format, Spelling},
+    cookie::{Attributes, Chunks, Found, MAX_PARTS, is_name, line},
     error::Error,
-    session::{Lifetime, Millis, Payload, duration_millis, millis},
+    session::{Lifetime, Millis, millis},
 };
 
 pub(super) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 pub(crate) struct Built {
     pub(super) own: Reader,
-    name: String,
+    pub(super) name: String,
     /// What follows `name=value`.
-    live: String,
-    sends_max_age: bool,
+    pub(super) live: String,
+    pub(super) sends_max_age: bool,
     pub(super) lifetime: Lifetime,
     pub(super) fallbacks: Vec<BuiltFallback>,
     /// All names that are looked for; everything else names them by their number.
     pub(super) names: Vec<Box<[u8]>>,
-    removals: Vec<Removal>,
+    pub(super) removals: Vec<Removal>,
     pub(super) newest_wins: bool,
     pub(super) discard_on_server_error: bool,
     clock: Option<Clock>,
@@ -54,17 +56,17 @@ pub(super) struct BuiltFallback {
 }
 
 /// The line that removes a cookie of one of the names, if the request brought one.
-struct Removal {
-    name: usize,
+pub(super) struct Removal {
+    pub(super) name: usize,
     /// In the scope of the layer's own cookie.
-    own: bool,
+    pub(super) own: bool,
     /// A path keeps the cookie from some requests, so none can tell that it is not there.
     hidden: bool,
-    line: HeaderValue,
+    pub(super) line: HeaderValue,
 }
 
 impl Removal {
-    fn is_due(&self, found: &Found) -> bool {
+    pub(super) fn is_due(&self, found: &Found) -> bool {
         self.hidden || found.has(self.name)
     }
 }
@@ -172,118 +174,9 @@ impl Built {
         })
     }
 
-    /// Makes the lines of a live cookie, and of what has to go with it. Nothing is sent if that fails.
-    pub(super) fn write(
-        &self,
-        payload: &Payload,
-        found: &Found,
-        mut send: impl FnMut(HeaderValue),
-    ) -> Result<(), Error> {
-        let max_age = if self.sends_max_age {
-            self.lifetime.seconds_left(&payload.meta)
-        } else {
-            None
-        };
-        let Pairs { first, further } = self.pairs(payload)?;
-        let first = line(first, &self.live, max_age)?;
-        let further: Vec<_> =
-            further.into_iter().map(|pair| line(pair, &self.live, max_age)).collect::<Result<_, _>>()?;
-        // Removals first: where a browser does not tell the scopes apart, the live cookie has the last word.
-        self.removals
-            .iter()
-            .filter(|removal| !(removal.own && self.is_live(removal.name, further.len())) && removal.is_due(found))
-            .for_each(|removal| send(removal.line.clone()));
-        send(first);
-        further.into_iter().for_each(send);
-        Ok(())
-    }
-
-    /// Removes every cookie of ours that the request brought, or may not have been able to bring.
-    pub(super) fn remove(&self, found: &Found, send: impl FnMut(HeaderValue)) {
-        let lines = self.removals.iter().filter(|removal| removal.is_due(found));
-        lines.map(|removal| removal.line.clone()).for_each(send);
-    }
-
-    /// A `Cookie` header that holds this session.
-    pub(super) fn cookie_header(&self, payload: &Payload) -> Result<HeaderValue, Error> {
-        let Pairs { first, further } = self.pairs(payload)?;
-        let pairs = [vec![first], further].concat().join("; ");
-        let mut header = HeaderValue::try_from(pairs).map_err(Error::codec)?;
-        header.set_sensitive(true);
-        Ok(header)
-    }
-
     pub(super) fn carries_id(&self) -> bool {
         self.own.format.id
     }
-
-    /// The cookies of a session, as `name=value`.
-    fn pairs(&self, payload: &Payload) -> Result<Pairs, Error> {
-        let reader = &self.own;
-        // Room for base64 of the longest frame and for the attributes.
-        let room = self.name.len() + (payload.json.len() + 96) * 4 / 3 + self.live.len() + 32;
-        let mut pair = String::with_capacity(room);
-        pair.push_str(&self.name);
-        pair.push('=');
-        let value_at = pair.len();
-        let mut companions = Vec::new();
-        reader.codec.encode(
-            payload,
-            &mut codec::Outgoing {
-                line: &mut pair,
-                companions: &mut companions,
-            },
-        )?;
-        let value = pair.get(value_at..).unwrap_or_default();
-        if !is_cookie_text(value) || !companions.iter().all(|value| is_cookie_text(value)) {
-            return Err(Error::codec(
-                "the codec wrote characters that may not stand in a cookie's value",
-            ));
-        }
-        if companions.len() != reader.companions.len() {
-            return Err(Error::codec(
-                "the codec wrote more or fewer cookies than its format says",
-            ));
-        }
-        let too_large = |size| Error::TooLarge {
-            size,
-            limit: reader.chunks.limit(),
-        };
-        let Some(mut lengths) = reader.chunks.lengths(value.len()) else {
-            return Err(too_large(reader.chunks.size(value.len())));
-        };
-        let first = lengths.next().unwrap_or(0);
-        let mut further = Vec::new();
-        let mut start = first;
-        for (len, number) in lengths.zip(1..) {
-            let part = value.get(start..start + len).unwrap_or_default();
-            further.push(format!("{}={part}", Chunks::name(&self.name, number)));
-            start += len;
-        }
-        pair.truncate(value_at + first);
-        for (value, suffix) in companions.iter().zip(reader.format.companions) {
-            let chunks = Chunks::new(self.name.len() + suffix.len(), 1);
-            if value.len() > chunks.capacity() {
-                return Err(too_large(chunks.size(value.len())));
-            }
-            further.push(format!("{}{suffix}={value}", self.name));
-        }
-        Ok(Pairs { first: pair, further })
-    }
-
-    /// Whether the cookie of this name is written, with this number of further parts.
-    fn is_live(&self, name: usize, further: usize) -> bool {
-        let reader = &self.own;
-        name == reader.name
-            || reader.companions.contains(&name)
-            || reader.parts.iter().take(further).any(|&part| part == name)
-    }
-}
-
-/// The cookies of a session as `name=value`: one, and seldom more.
-struct Pairs {
-    first: String,
-    further: Vec<String>,
 }
 
 impl Reader {
@@ -388,87 +281,6 @@ impl Names {
             .map(|name| name.into_bytes().into_boxed_slice())
             .collect()
     }
-}
-
-impl Settings {
-    fn attributes(&self, format: &Format) -> Attributes {
-        let mut attributes = self.attributes.clone();
-        if let Some(name) = format.cookie_name {
-            attributes.prefixed = false;
-            if !self.is_named {
-                attributes.name = name.to_owned();
-            }
-        }
-        attributes
-    }
-
-    fn binding<'a>(&self, attributes: &'a Attributes, app: &'a str, cookie_name: &'a str) -> Binding<'a> {
-        Binding {
-            app,
-            cookie_name,
-            path: &attributes.path,
-            domain: attributes.domain.as_deref(),
-            secure: attributes.secure,
-            http_only: attributes.http_only,
-            same_site: attributes.same_site,
-            partitioned: attributes.partitioned,
-            max_age: self.max_age.filter(|_| !self.browser_session),
-        }
-    }
-}
-
-fn lifetime(settings: &Settings, format: &Format) -> Lifetime {
-    let foreign = format.foreign_max_age.map(|seconds| u64::try_from(seconds).unwrap_or(0).saturating_mul(1000));
-    Lifetime {
-        max_age: foreign.or(settings.max_age.map(duration_millis)),
-        never: format.foreign_max_age.is_some_and(|seconds| seconds < 0),
-        max_age_limit: settings.max_age_limit.map(duration_millis),
-        absolute: settings.absolute_lifetime.map(duration_millis),
-        rolling: settings.rolling,
-        refresh_interval: settings.refresh_interval.map(duration_millis),
-    }
-}
-
-fn check_lifetime(settings: &Settings, format: &Format) -> Result<(), Error> {
-    let refuse = |reason: &str| Err(Error::config(reason));
-    let is_zero = |duration: Option<Duration>| duration.is_some_and(|duration| duration < Duration::from_secs(1));
-    if is_zero(settings.max_age) || is_zero(settings.max_age_limit) || is_zero(settings.absolute_lifetime) {
-        return refuse("a lifetime of less than one second ends every session at once");
-    }
-    if settings.max_age.is_some() && !format.issued {
-        return refuse(
-            "this codec does not carry when a cookie was written, so the server cannot enforce `max_age`: set \
-             `max_age(None)` and know that its cookies never expire",
-        );
-    }
-    if settings.absolute_lifetime.is_some() && !format.created {
-        return refuse(
-            "this codec does not carry when a session began, so `absolute_lifetime` cannot work: leave it out",
-        );
-    }
-    if settings.max_age_limit.is_some() && !format.max_age {
-        return refuse(
-            "this codec has no place for a session's own lifetime, so `max_age_limit` cannot work: leave it out",
-        );
-    }
-    if settings
-        .max_age_limit
-        .is_some_and(|limit| settings.max_age.is_none_or(|age| age > limit))
-    {
-        return refuse("`max_age_limit` is shorter than `max_age`: raise the limit or lower the age");
-    }
-    if settings.rolling && settings.max_age.is_none() {
-        return refuse("`rolling` prolongs `max_age`, and there is none: set one, or leave `rolling` out");
-    }
-    if settings
-        .refresh_interval
-        .is_some_and(|interval| settings.max_age.is_some_and(|age| interval >= age))
-    {
-        return refuse(
-            "`refresh_interval` is not shorter than `max_age`, so sessions in use would expire: make it shorter",
-        );
-    }
-    Ok(())
 }
 
 impl fmt::Debug for Built {

@@ -6,15 +6,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{Extensions, HeaderValue};
+use http::{HeaderValue, Response};
 use serde_core::Serialize;
 use tower_layer::Layer;
 
 use super::{
-    accept::{Duplicates, Fallback, MakeCodec, Until, make},
-    built::{Built, Clock},
+    accept::{Duplicates, Fallback, Until, make},
+    built::Built,
     error_response::DefaultErrorResponse,
     service::SessionService,
+    settings::Settings,
     tagged::Tagged,
 };
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
     error::Error,
     event::event,
     key::{KeyRing, random},
-    session::{Payload, Session, system_time},
+    session::{Payload, system_time},
 };
 
 const TWO_WEEKS: Duration = Duration::from_secs(14 * 86_400);
@@ -75,31 +76,6 @@ pub struct SessionLayer<R = DefaultErrorResponse> {
     built: Arc<OnceLock<Result<Arc<Built>, Error>>>,
     on_error: R,
 }
-
-#[derive(Clone)]
-pub(super) struct Settings {
-    pub(super) codec: MakeCodec,
-    pub(super) app: String,
-    pub(super) attributes: Attributes,
-    /// Whether the name is the user's choice.
-    pub(super) is_named: bool,
-    pub(super) max_age: Option<Duration>,
-    pub(super) max_age_limit: Option<Duration>,
-    pub(super) absolute_lifetime: Option<Duration>,
-    pub(super) rolling: bool,
-    pub(super) refresh_interval: Option<Duration>,
-    pub(super) browser_session: bool,
-    pub(super) parts: usize,
-    pub(super) retired: Vec<Scope>,
-    pub(super) fallbacks: Vec<(Fallback, Until)>,
-    pub(super) on_duplicates: Option<Duplicates>,
-    pub(super) discard_on_server_error: bool,
-    pub(super) clock: Option<Clock>,
-    pub(super) insert: Insert,
-}
-
-/// Puts the session into a request's extensions and says whether there was one.
-pub(super) type Insert = fn(&mut Extensions, Session) -> bool;
 
 impl SessionLayer {
     /// Sessions in the cookie, encrypted: the client can neither read nor change them.
@@ -366,7 +342,10 @@ impl<R> SessionLayer<R> {
     /// });
     /// # Ok::<(), Error>(())
     /// ```
-    pub fn on_error<N>(self, on_error: N) -> SessionLayer<N> {
+    pub fn on_error<F, B>(self, on_error: F) -> SessionLayer<F>
+    where
+        F: FnMut(Error, Response<B>) -> Response<B> + Clone,
+    {
         SessionLayer {
             settings: self.settings,
             built: self.built,

@@ -7,9 +7,11 @@ mod commit;
 mod error_response;
 mod future;
 mod layer;
+mod lines;
 mod open;
 mod request;
 mod service;
+mod settings;
 mod tagged;
 
 pub use self::{

@@ -152,7 +152,7 @@ impl Reader {
             if at > 0 && found.values(self.name).take(at).any(|earlier| earlier == value) {
                 continue;
             }
-            if verified == VERIFIED {
+            if verified == VERIFIED || attempts.get() == 0 {
                 return true;
             }
             let before = attempts.get();
@@ -226,7 +226,8 @@ fn combine(
             })
             .collect();
         result = decode(&picked);
-        if result.is_ok() {
+        // Or there is no leave for another MAC.
+        if matches!(result, Ok(_) | Err(Reject::Ambiguous)) {
             break;
         }
     }

@@ -97,6 +97,10 @@ impl Source for Incoming {
 pub(super) struct Refused(pub(super) Error);
 
 impl Source for Refused {
+    fn check(&self) -> Result<(), Error> {
+        Err(self.0.clone())
+    }
+
     fn open(&self) -> Result<Opened, Error> {
         Err(self.0.clone())
     }

@@ -13,7 +13,7 @@ use super::{
     built::Built,
     error_response::{DefaultErrorResponse, ErrorResponse},
     future::{ResponseFuture, Uncommitted},
-    layer::Insert,
+    settings::Insert,
     request::{Incoming, Refused},
 };
 use crate::{

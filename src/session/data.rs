@@ -359,7 +359,10 @@ fn merge_few(members: &mut Vec<Member>, text: &str) {
         };
         seen[word] |= bit;
         match first {
-            Some(first) => members[first].repeat(members[at].value),
+            Some(first) => {
+                let value = members[at].value;
+                members[first].repeat(value);
+            }
             None => {
                 members.swap(kept, at);
                 kept += 1;

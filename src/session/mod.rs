@@ -283,9 +283,9 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// None for a session in a cookie.
+    /// [`Error::Config`] if the layer was never built and cannot be; none otherwise for a session in a cookie.
     pub async fn load(&self) -> Result<(), Error> {
-        Ok(())
+        self.shared.check()
     }
 
     /// Commits the session now instead of when the response head leaves, for handlers that want to see the error. The
@@ -364,7 +364,8 @@ impl Session {
         self.shared.read(|state| !state.known)
     }
 
-    /// Whether there is something to commit: the session differs from what came with the request or was last saved.
+    /// Whether there is something to commit: the session differs from what came with the request or was last saved, and the
+    /// response has not left.
     #[must_use]
     pub fn is_modified(&self) -> bool {
         self.shared.is_modified()

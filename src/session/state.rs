@@ -15,6 +15,10 @@ use crate::error::{Error, Reject};
 
 /// Where a session comes from and goes to. The middleware implements it; nothing here knows what a cookie is.
 pub(crate) trait Source: Send + Sync {
+    /// Whether there is anything behind this source at all.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
     /// Reads what came with the request. Never called under the session's lock, and perhaps by two threads at once.
     fn open(&self) -> Result<Opened, Error>;
     /// Makes this what the response will carry. Calls do not overlap.
@@ -108,6 +112,10 @@ impl<S: Source + ?Sized> Shared<S> {
         self.lock().is_modified()
     }
 
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.source.check()
+    }
+
     pub(crate) fn now(&self) -> Millis {
         self.source.now()
     }
@@ -129,6 +137,7 @@ impl<S: Source + ?Sized> Shared<S> {
     }
 
     pub(crate) fn save(&self) -> Result<(), Error> {
+        self.source.check()?;
         let _committing = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.source.now();
         let mut state = self.lock();
@@ -150,14 +159,19 @@ impl<S: Source + ?Sized> Shared<S> {
 
     /// Ends all writing and says what is to be done. With `discard`, changes that were not saved are dropped.
     pub(crate) fn seal(&self, discard: bool) -> Sealed {
-        // A save that has begun is in the response; one that begins later is refused.
-        let committing = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.lock();
-        drop(committing);
         state.sealed = true;
         let accessed = state.opened;
         drop(state);
-        let action = if discard || !accessed {
+        if !accessed {
+            return Sealed {
+                accessed,
+                action: Ok(Action::Keep),
+            };
+        }
+        // A save that has begun is in the response, so it is waited for; those that stand behind it are refused.
+        drop(self.committing.lock());
+        let action = if discard {
             Ok(Action::Keep)
         } else {
             // The clock is the user's, so it is asked without the lock; the seal holds meanwhile.
@@ -231,7 +245,10 @@ impl State {
     }
 
     fn is_modified(&self) -> bool {
-        if self.data.is_empty() {
+        if self.sealed {
+            // Nothing more will be committed.
+            false
+        } else if self.data.is_empty() {
             self.is_removal()
         } else {
             self.rewrite || self.data.is_changed()

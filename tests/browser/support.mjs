@@ -12,17 +12,33 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const PASSWORD = 'correct horse';
 export const NAME = '__Host-session';
 
+/// Cleans up when the test `t` ends, last things first; `t.after` alone does the first things first.
+function afterwards(t, clean) {
+  if (!cleaners.has(t)) {
+    cleaners.set(t, []);
+    t.after(async () => {
+      for (const clean of cleaners.get(t).reverse()) await clean();
+    });
+  }
+  cleaners.get(t).push(clean);
+}
+const cleaners = new WeakMap();
+
 // --- The example.
 
-let binary = process.env.HTTP_SESSION_LOGIN_BIN;
+const binary = process.env.HTTP_SESSION_LOGIN_BIN ?? build();
 
 function build() {
   const cargo = ['build', '--quiet', '--locked', '--example', 'login', '--message-format=json'];
-  const output = execFileSync('cargo', cargo, { cwd: ROOT, encoding: 'utf8', maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'inherit'] });
+  const output = execFileSync('cargo', cargo, {
+    cwd: fileURLToPath(new URL('../..', import.meta.url)),
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const messages = output.trim().split('\n').map((line) => JSON.parse(line));
   return messages.find((message) => message.executable && message.target.name === 'login').executable;
 }
@@ -32,9 +48,8 @@ export const newKey = () => randomBytes(32).toString('hex');
 /// A running example. It stops with the test `t`, and `restart` changes its settings without changing its port.
 export class Server {
   static async start(t, settings = {}) {
-    binary ??= build();
     const server = new Server();
-    t.after(() => server.stop());
+    afterwards(t, () => server.stop());
     await server.#run({ SESSION_KEY: newKey(), ...settings, PORT: '0' });
     return server;
   }
@@ -84,7 +99,7 @@ export async function serve(t, page) {
     response.setHeader('content-type', 'text/html');
     response.end(request.url === '/' ? page : '');
   });
-  t.after(() => {
+  afterwards(t, () => {
     server.close();
     server.closeAllConnections();
   });
@@ -119,14 +134,14 @@ export async function browse(t, { args = [], profile, ...options } = {}) {
     ...options,
   });
   browser.setDefaultTimeout(15_000);
-  t.after(() => browser.close());
+  afterwards(t, () => browser.close());
   const page = browser.pages()[0] ?? (await browser.newPage());
   return { browser, page };
 }
 
 export function newProfile(t) {
   const folder = mkdtempSync(join(tmpdir(), 'http-session-browser-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+  afterwards(t, () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
   return folder;
 }
 

@@ -112,16 +112,18 @@ def block(label, length):
 
 
 COUNTING = bytes(range(32))
-K48, K100, K32 = block("key 48", 48), block("key 100", 100), block("key 32", 32)
+K48, K64, K100, K32 = (block(f"key {length}", length) for length in (48, 64, 100, 32))
 KEYS = {  # key text -> the bytes it means
     COUNTING.hex(): COUNTING,
     "hex:" + K48.hex().upper(): K48,
+    "hex:" + K64.hex(): K64,
     "base64:" + to_base64(K32): K32,
     "base64:" + to_base64(K32, STANDARD) + "=": K32,
     to_base64(K100, STANDARD): K100,
     to_base64(K100) + "==": K100,
 }
-COUNT, HEX48, URL32, PAD32, STD100, PAD100 = KEYS
+COUNT, HEX48, HEX64, URL32, PAD32, STD100, PAD100 = KEYS
+# COUNT and HEX48 stand in docs/format.md, so a good reader of configuration refuses them. All the rest uses others.
 
 
 def key_of(text):
@@ -132,7 +134,7 @@ DAY = 86_400
 T0 = 1_767_225_600_000  # 2026-01-01 00:00:00 UTC
 
 
-def vector(name, kind, json_text, *, key=COUNT, app="", wire="__Host-session", created=T0, issued=None,
+def vector(name, kind, json_text, *, key=URL32, app="", wire="__Host-session", created=T0, issued=None,
            authenticated=0, max_age=0, sid=None, salt=None):
     v = {"name": name, "type": kind, "key": key, "app": app, "name_on_wire": wire, "created": created,
          "issued": created if issued is None else issued, "authenticated": authenticated, "max_age": max_age,
@@ -177,7 +179,7 @@ def accepted():
         def add(name, *args, **kw):
             found.append(finished(vector(f"{kind}: {name}", kind, *args, **kw)))
 
-        fixed = {"sid": "000102030405060708090a0b0c0d0e0f"}
+        fixed = {"sid": "000102030405060708090a0b0c0d0e0f", "key": COUNT}
         if kind == "encrypted":
             fixed["salt"] = bytes(range(0x20, 0x38)).hex()
         add("empty object", "{}", **fixed)
@@ -190,7 +192,7 @@ def accepted():
         add("nested a hundred deep", '{"a":' * 50 + "[" * 50 + "]" * 50 + "}" * 50)
         add("name without prefix", SMALL, wire="session")
         add("short name, unusual token characters", SMALL, wire="!#$%&'*+-.^_`|~9")
-        add("app set", SMALL, app="shop", key=URL32)
+        add("app set", SMALL, app="shop", key=HEX64)
         add("app with a slash and spaces", SMALL, app=" shop / eu-1 ", key=PAD32)
         add("unicode app", SMALL, app="café ☕ 東京", wire="__Secure-sid", key=STD100)
         add("long app", SMALL, app="a" * 300, wire="sid", key=PAD100)
@@ -212,7 +214,7 @@ def rejected():
     found = []
     other = {"signed": "encrypted", "encrypted": "signed"}
 
-    def add(name, codec, cookie, reason, *, keys=(COUNT,), wire="__Host-session", app=""):
+    def add(name, codec, cookie, reason, *, keys=(URL32,), wire="__Host-session", app=""):
         found.append({"name": f"{codec}: {name}", "codec": codec, "keys": list(keys), "name_on_wire": wire, "app": app,
                       "cookie": cookie, "reason": reason})
 
@@ -268,14 +270,14 @@ def rejected():
         for size in (8, 40, {"signed": 78, "encrypted": 86}[kind]):
             stub = to_base64(good[:5] + size.to_bytes(3, "big") + good[8:size])
             add(f"{size} bytes, and the head says so", kind, stub, "malformed")
-            add(f"{size} bytes, and the head says so, unknown key", kind, stub, "malformed", keys=(HEX48,))
+            add(f"{size} bytes, and the head says so, unknown key", kind, stub, "malformed", keys=(HEX64,))
         # which key
-        add("unknown key", kind, text, "unknown-key", keys=(HEX48,))
-        add("unknown key, two in the ring", kind, text, "unknown-key", keys=(HEX48, STD100))
+        add("unknown key", kind, text, "unknown-key", keys=(HEX64,))
+        add("unknown key, two in the ring", kind, text, "unknown-key", keys=(HEX64, STD100))
         add("key id changed", kind, flip(4), "unknown-key")
-        add("unknown key before a wrong type", kind, to_base64(b"\x03" + good[1:]), "unknown-key", keys=(HEX48,))
+        add("unknown key before a wrong type", kind, to_base64(b"\x03" + good[1:]), "unknown-key", keys=(HEX64,))
         add("a wrong length before an unknown key", kind, to_base64(frame(v, length=lambda n: n + 1)), "malformed",
-            keys=(HEX48,))
+            keys=(HEX64,))
         # type
         swapped = {"signed": 2, "encrypted": 1}[kind]
         relabelled, authentic = to_base64(bytes([swapped]) + good[1:]), to_base64(frame(v, type_byte=swapped))
@@ -350,10 +352,11 @@ def key_texts():
     found = dict(KEYS)
     found |= {"hex:" + text: COUNTING, text.upper(): COUNTING, "hex:" + k33.hex(): k33, to_base64(k33): k33,
               to_base64(k34): k34, to_base64(k34) + "==": k34, "base64:" + to_base64(plus): plus,
-              "base64:" + to_base64(plus, STANDARD) + "==": plus, "base64:" + text: binascii.a2b_base64(text)}
+              "base64:" + to_base64(plus, STANDARD) + "==": plus, "base64:" + text: binascii.a2b_base64(text),
+              f" {HEX64}\n": K64, "\t" + to_base64(k33) + "\r\n": k33}
     return [{"text": t, "bytes": b.hex()} for t, b in found.items()] + [{"text": t, "bytes": None} for t in (
         "", "hex:", "base64:", text[:62], "hex:" + text[:62], "hex:" + text[:63], "hex:" + text + "0",
-        "hex:" + text[:62] + "zz", "HEX:" + text, "hex:0x" + text, "hex:" + to_base64(K32),
+        "hex:" + text[:62] + "zz", "HEX:" + text, "hex: " + text, "hex:" + text[:32] + " " + text[32:], "hex:0x" + text, "hex:" + to_base64(K32),
         to_base64(block("key 31", 31)), "base64:" + to_base64(block("key 31", 31)), "base64:" + to_base64(K32)[:-1],
         to_base64(K32)[:-1] + "*", to_base64(K32) + "==", to_base64(K32)[:20] + "=" + to_base64(K32)[20:],
         to_base64(K32, unused=1), "correct horse battery staple correct horse battery staple",

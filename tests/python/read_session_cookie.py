@@ -18,7 +18,7 @@ def base64url(text):
     require(base64.urlsafe_b64encode(raw).rstrip(b"=") == text.encode(), ValueError("not canonical base64url"))
     return raw
 def key_bytes(text):
-    if re.fullmatch("hex:([0-9A-Fa-f]{2})*|[0-9A-Fa-f]{64}", text):
+    if re.fullmatch("hex:([0-9A-Fa-f]{2})*|[0-9A-Fa-f]{64}", text := text.strip()):
         raw = bytes.fromhex(text.removeprefix("hex:"))
     else:
         parts = re.fullmatch("(?:base64:)?([A-Za-z0-9_-]*|[A-Za-z0-9+/]*)(=*)", text)

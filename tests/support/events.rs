@@ -9,8 +9,7 @@ thread_local! {
     static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Begins to listen, and forgets what was logged before. Every test of a file that listens must call it first: an event
-/// that is reached before there is a listener may be switched off for good.
+/// Begins to listen, and forgets what this thread logged before.
 pub fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -21,7 +20,7 @@ pub fn listen() {
             .without_time()
             .with_writer(|| Log)
             .init();
-        // Fills that cache anew, with the listener in place.
+        // Fills that cache anew: other threads may have come to an event while there was no listener yet.
         drop(tracing_subscriber::fmt().finish().set_default());
     });
     LOG.take();

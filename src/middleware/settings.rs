@@ -1,0 +1,123 @@
+//! A layer's settings as they were given, and which of them cannot work.
+
+use std::time::Duration;
+
+use http::Extensions;
+
+use super::{
+    accept::{Duplicates, Fallback, MakeCodec, Until},
+    built::Clock,
+};
+use crate::{
+    codec::{Binding, Format},
+    cookie::{Attributes, Scope},
+    error::Error,
+    session::{Lifetime, Session, duration_millis},
+};
+
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) codec: MakeCodec,
+    pub(super) app: String,
+    pub(super) attributes: Attributes,
+    /// Whether the name is the user's choice.
+    pub(super) is_named: bool,
+    pub(super) max_age: Option<Duration>,
+    pub(super) max_age_limit: Option<Duration>,
+    pub(super) absolute_lifetime: Option<Duration>,
+    pub(super) rolling: bool,
+    pub(super) refresh_interval: Option<Duration>,
+    pub(super) browser_session: bool,
+    pub(super) parts: usize,
+    pub(super) retired: Vec<Scope>,
+    pub(super) fallbacks: Vec<(Fallback, Until)>,
+    pub(super) on_duplicates: Option<Duplicates>,
+    pub(super) discard_on_server_error: bool,
+    pub(super) clock: Option<Clock>,
+    pub(super) insert: Insert,
+}
+
+/// Puts the session into a request's extensions and says whether there was one.
+pub(super) type Insert = fn(&mut Extensions, Session) -> bool;
+
+impl Settings {
+    pub(super) fn attributes(&self, format: &Format) -> Attributes {
+        let mut attributes = self.attributes.clone();
+        if let Some(name) = format.cookie_name {
+            attributes.prefixed = false;
+            if !self.is_named {
+                attributes.name = name.to_owned();
+            }
+        }
+        attributes
+    }
+
+    pub(super) fn binding<'a>(&self, attributes: &'a Attributes, app: &'a str, cookie_name: &'a str) -> Binding<'a> {
+        Binding {
+            app,
+            cookie_name,
+            path: &attributes.path,
+            domain: attributes.domain.as_deref(),
+            secure: attributes.secure,
+            http_only: attributes.http_only,
+            same_site: attributes.same_site,
+            partitioned: attributes.partitioned,
+            max_age: self.max_age.filter(|_| !self.browser_session),
+        }
+    }
+}
+
+pub(super) fn lifetime(settings: &Settings, format: &Format) -> Lifetime {
+    let foreign = format.foreign_max_age.map(|seconds| u64::try_from(seconds).unwrap_or(0).saturating_mul(1000));
+    Lifetime {
+        max_age: foreign.or(settings.max_age.map(duration_millis)),
+        never: format.foreign_max_age.is_some_and(|seconds| seconds < 0),
+        max_age_limit: settings.max_age_limit.map(duration_millis),
+        absolute: settings.absolute_lifetime.map(duration_millis),
+        rolling: settings.rolling,
+        refresh_interval: settings.refresh_interval.map(duration_millis),
+    }
+}
+
+pub(super) fn check_lifetime(settings: &Settings, format: &Format) -> Result<(), Error> {
+    let refuse = |reason: &str| Err(Error::config(reason));
+    let is_zero = |duration: Option<Duration>| duration.is_some_and(|duration| duration < Duration::from_secs(1));
+    if is_zero(settings.max_age) || is_zero(settings.max_age_limit) || is_zero(settings.absolute_lifetime) {
+        return refuse("a lifetime of less than one second ends every session at once");
+    }
+    if settings.max_age.is_some() && !format.issued {
+        return refuse(
+            "this codec does not carry when a cookie was written, so the server cannot enforce `max_age`: set \
+             `max_age(None)` and know that its cookies never expire",
+        );
+    }
+    if settings.absolute_lifetime.is_some() && !format.created {
+        return refuse(
+            "this codec does not carry when a session began, so `absolute_lifetime` cannot work: leave it out",
+        );
+    }
+    if settings.max_age_limit.is_some() && !format.max_age {
+        return refuse(
+            "this codec has no place for a session's own lifetime, so `max_age_limit` cannot work: leave it out",
+        );
+    }
+    if settings
+        .max_age_limit
+        .is_some_and(|limit| settings.max_age.is_none_or(|age| age > limit))
+    {
+        return refuse("`max_age_limit` is shorter than `max_age`: raise the limit or lower the age");
+    }
+    if settings.rolling && settings.max_age.is_none() {
+        return refuse("`rolling` prolongs `max_age`, and there is none: set one, or leave `rolling` out");
+    }
+    if settings
+        .refresh_interval
+        .is_some_and(|interval| settings.max_age.is_some_and(|age| interval >= age))
+    {
+        return refuse(
+            "`refresh_interval` is not shorter than `max_age`, so sessions in use would expire: make it shorter",
+        );
+    }
+    Ok(())
+}
+
