@@ -7,7 +7,7 @@ mod plain;
 mod support;
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
@@ -42,8 +42,8 @@ fn slow_clock() -> impl Fn() -> SystemTime + Send + Sync + 'static {
     }
 }
 
-/// Runs `write` over and over on a clone of the session in each thread. The handler answers once all have begun; each
-/// thread goes on until it is refused, and then tries some more. Returns the response and what the threads returned.
+/// Does `work` on a clone of the session in each thread; it calls its last argument after each step. The handler answers
+/// once all threads have done one; each goes on until it is refused. Returns the response and what the threads returned.
 fn hammer<T: Send + 'static>(
     layer: &SessionLayer,
     cookie: &str,
@@ -52,15 +52,23 @@ fn hammer<T: Send + 'static>(
 ) -> (Response<String>, Vec<T>) {
     let work = Arc::new(work);
     let begun = Arc::new(AtomicUsize::new(0));
+    let over = Arc::new(AtomicBool::new(false));
     let mut threads = Vec::new();
     let response = send(layer, cookie, |session| {
         threads.extend((0..THREADS).map(|number| {
-            let (session, work, begun) = (session.clone(), work.clone(), begun.clone());
+            let (session, work) = (session.clone(), work.clone());
+            let (begun, over) = (begun.clone(), over.clone());
             thread::spawn(move || {
-                let told = AtomicBool::new(false);
+                let (steps, late) = (Cell::new(0), Cell::new(0));
                 work(&session, number, &|| {
-                    if !told.swap(true, Ordering::SeqCst) {
+                    steps.set(steps.get() + 1);
+                    if steps.get() == 1 {
                         begun.fetch_add(1, Ordering::SeqCst);
+                    }
+                    // What was written before may be told only now, but then it must come to an end.
+                    if over.load(Ordering::SeqCst) {
+                        late.set(late.get() + 1);
+                        assert!(late.get() < 2, "a write after the response was not refused");
                     }
                 })
             })
@@ -70,6 +78,7 @@ fn hammer<T: Send + 'static>(
         }
         answer(session)
     });
+    over.store(true, Ordering::SeqCst);
     let results = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     (response, results)
 }
@@ -277,6 +286,34 @@ fn rule_23_what_was_saved_is_sent_whatever_becomes_of_the_commit() {
                 "round {round}: {saved} <= {value} <= {last}"
             );
         }
+    }
+}
+
+#[test]
+fn rule_23_a_save_that_has_begun_is_waited_for() {
+    let (begun, begins) = mpsc::channel();
+    let codec = Plain::new().on_encode(move || {
+        begun.send(()).unwrap();
+        // Time enough for a commit that does not wait.
+        (0..1_000).for_each(|_| thread::yield_now());
+    });
+    let layer = SessionLayer::with_codec(codec)
+        .clock(Clock::new().reader())
+        .discard_on_server_error(true);
+    for _ in 0..20 {
+        let mut saver = None;
+        let response = send(&layer, "", |session| {
+            session.insert("a", 1).unwrap();
+            let session = session.clone();
+            saver = Some(thread::spawn(move || poll_now(session.save())));
+            begins.recv().unwrap();
+            // Everything is dropped but what is saved.
+            let mut response = ok();
+            *response.status_mut() = StatusCode::BAD_GATEWAY;
+            response
+        });
+        saver.unwrap().join().unwrap().unwrap();
+        assert_eq!(sent_json(response.headers()).as_deref(), Some(r#"{"a":1}"#));
     }
 }
 

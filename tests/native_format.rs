@@ -517,3 +517,175 @@ fn of_keys_whose_ids_collide_each_reads_its_own() {
         }
     }
 }
+
+// --- What docs/format.md says in numbers.
+
+#[test]
+fn times_are_judged_as_the_documented_table_says() {
+    let page = include_str!("../docs/format.md");
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .skip_while(|line| !line.starts_with("| issued | field max_age |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    assert_eq!(rows.len(), 9);
+    let seconds = |text: &str| match text {
+        "any" => 100,
+        text => text.trim_end_matches(" s").parse().unwrap(),
+    };
+    for row in rows {
+        let [_, own, limits, now, result] = row[..] else {
+            panic!("{row:?}")
+        };
+        let (max_age, limit) = limits.split_once(", ").unwrap_or(("any", "any"));
+        let offset: i64 = now
+            .trim_start_matches('T')
+            .replace([',', ' '], "")
+            .trim_start_matches('+')
+            .parse()
+            .unwrap();
+        for layer in both(Key::generate().unwrap()) {
+            let (hour, mut jar) = (Duration::from_secs(3600), Jar::new());
+            jar.visit(&layer.clone().max_age_limit(14 * 24 * hour), |session| {
+                session.insert("user", 42).unwrap();
+                if !["0", "any"].contains(&own) {
+                    session.set_max_age(Duration::from_secs(seconds(own))).unwrap();
+                }
+                ok()
+            });
+            let now = SystemTime::UNIX_EPOCH + Duration::from_millis(START.checked_add_signed(offset).unwrap());
+            let reader = layer
+                .max_age(Duration::from_secs(seconds(max_age)))
+                .max_age_limit(Duration::from_secs(seconds(limit)))
+                .clock(move || now);
+            let expected = match result {
+                "accepted" => None,
+                "expired" => Some(Reject::Expired),
+                "not yet valid" => Some(Reject::NotYetValid),
+                other => panic!("{other}"),
+            };
+            send(&reader, &jar.header("/"), |session| {
+                assert_eq!(session.rejected(), expected, "{row:?}");
+                assert_eq!(session.is_empty().unwrap(), expected.is_some(), "{row:?}");
+                ok()
+            });
+        }
+    }
+}
+
+#[test]
+fn without_max_age_only_the_sessions_own_counts() {
+    let (start, far) = (start(), SystemTime::UNIX_EPOCH + Duration::from_millis((1 << 48) - 1));
+    for layer in both(Key::generate().unwrap()) {
+        let layer = layer.max_age(None);
+        for own in [None, Some(u32::MAX)] {
+            let mut jar = Jar::new();
+            jar.visit(&layer, |session| {
+                session.insert("user", 42).unwrap();
+                if let Some(seconds) = own {
+                    session.set_max_age(Duration::from_secs(seconds.into())).unwrap();
+                }
+                ok()
+            });
+            let rejected = |now: SystemTime| {
+                let mut rejected = None;
+                send(&layer.clone().clock(move || now), &jar.header("/"), |session| {
+                    rejected = session.rejected();
+                    ok()
+                });
+                rejected
+            };
+            match own.map(|seconds| Duration::from_secs(seconds.into())) {
+                None => assert_eq!(rejected(far), None),
+                Some(own) => {
+                    assert_eq!(rejected(start + own), None);
+                    assert_eq!(rejected(start + own + Duration::from_millis(1)), Some(Reject::Expired));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn one_cookie_holds_as_much_as_documented() {
+    let page = include_str!("../docs/format.md");
+    for (layer, most) in both(Key::generate().unwrap()).into_iter().zip([2982, 2974]) {
+        let number = format!("{},{}", most / 1000, most % 1000);
+        assert!(
+            page.contains(&format!("{number} bytes of JSON signed"))
+                || page.contains(&format!("or {number} encrypted"))
+        );
+        let json = |len: usize| RawValue::from_string(format!("{{\"k\":\"{}\"}}", "x".repeat(len - 8))).unwrap();
+        assert_eq!(json(most).get().len(), most);
+        assert!(layer.cookie_header(&json(most)).is_ok());
+        assert!(layer.cookie_header(&json(most + 1)).is_err());
+        let split = layer.chunked(4).cookie_header(&json(most + 1)).unwrap();
+        assert_eq!(split.to_str().unwrap().split("; ").count(), 2);
+    }
+}
+
+#[test]
+fn more_parts_than_are_allowed_are_too_large_and_missing_ones_malformed() {
+    for layer in both(Key::generate().unwrap()) {
+        let data = RawValue::from_string(format!("{{\"k\":\"{}\"}}", "x".repeat(8000))).unwrap();
+        let header = layer.clone().chunked(4).cookie_header(&data).unwrap();
+        let pairs: Vec<&str> = header.to_str().unwrap().split("; ").collect();
+        assert_eq!(pairs.len(), 3);
+        let rejected = |parts: usize, pairs: &[&str]| {
+            let mut rejected = None;
+            send(&layer.clone().chunked(parts), &pairs.join("; "), |session| {
+                rejected = session.rejected();
+                ok()
+            });
+            rejected
+        };
+        assert_eq!(rejected(4, &pairs), None);
+        assert_eq!(rejected(3, &pairs), None);
+        assert_eq!(rejected(2, &pairs), Some(Reject::TooLarge));
+        // Who never splits sees a text that is not as long as it says.
+        assert_eq!(rejected(1, &pairs), Some(Reject::Malformed));
+        for missing in 1..3 {
+            let mut fewer = pairs.clone();
+            fewer.remove(missing);
+            assert_eq!(rejected(4, &fewer), Some(Reject::Malformed));
+        }
+        // Numbers are not told by their order in the header, and a stale part is ignored.
+        let stale = [pairs[2], pairs[1], "__Host-session.3=stale", pairs[0]];
+        assert_eq!(rejected(4, &stale), None);
+        let renamed = [pairs[0], pairs[1], &pairs[2].replace(".2=", ".02=")];
+        assert_eq!(rejected(4, &renamed), Some(Reject::Malformed));
+    }
+}
+
+/// Two writes at once may leave a browser with parts of both.
+#[test]
+fn parts_of_two_sessions_never_join() {
+    for layer in both(Key::generate().unwrap()) {
+        let layer = layer.chunked(4);
+        let parts = |with: &str| -> Vec<String> {
+            let data = RawValue::from_string(format!("{{\"k\":\"{}\"}}", with.repeat(5000))).unwrap();
+            let header = layer.cookie_header(&data).unwrap();
+            header.to_str().unwrap().split("; ").map(str::to_owned).collect()
+        };
+        let (a, b) = (parts("a"), parts("b"));
+        assert_eq!((a.len(), b.len()), (2, 2));
+        let read = |header: &str| {
+            let mut seen = Err(None);
+            send(&layer, header, |session| {
+                seen = session.get::<String>("k").unwrap().ok_or_else(|| session.rejected());
+                ok()
+            });
+            seen.map(|text| text[..1].to_owned())
+        };
+        assert_eq!(read(&a.join("; ")), Ok("a".to_owned()));
+        for mixed in [[&a[0], &b[1]], [&b[0], &a[1]], [&a[1], &b[0]]] {
+            let header = mixed.map(String::as_str).join("; ");
+            assert_eq!(read(&header), Err(Some(Reject::BadSignature)));
+        }
+        // With both second parts there, each first one finds its own.
+        assert_eq!(read(&format!("{}; {}; {}", a[0], b[1], a[1])), Ok("a".to_owned()));
+        assert_eq!(read(&format!("{}; {}; {}", b[1], b[0], a[1])), Ok("b".to_owned()));
+    }
+}

@@ -13,7 +13,7 @@
 //! | `SESSION_KEY` | a new key each time | one key, or several with commas between them: the first writes, all are accepted |
 //! | `SECURE` | 1 | 0: also over plain HTTP to another host than localhost, and in Safari |
 //! | `SAME_SITE` | lax | `none`: also inside pages of other sites |
-//! | `PARTITIONED` | 0 | 1: another session inside each site that embeds this one |
+//! | `PARTITIONED` | | 1: another session inside each site that embeds this one; 0: no longer |
 //! | `CHUNKED` | 1 | over how many cookies a long session may be split, up to 4 |
 //! | `RECENT_SECONDS` | 300 | for how long a login is good for the page that asks for a recent one |
 
@@ -79,9 +79,11 @@ fn sessions() -> Result<SessionLayer, Box<dyn StdError>> {
     if is("SAME_SITE", "none") {
         layer = layer.same_site(SameSite::None);
     }
+    // Cookies from before the change are kept elsewhere in the browser: without their scope, a logout would not remove them.
     if is("PARTITIONED", "1") {
-        // Cookies from before are kept elsewhere in the browser: without their scope, a logout would not remove them.
         layer = layer.partitioned(true).retired(Scope::new().partitioned(false));
+    } else if is("PARTITIONED", "0") {
+        layer = layer.retired(Scope::new().partitioned(true));
     }
     if let Ok(cookies) = env::var("CHUNKED") {
         layer = layer.chunked(cookies.parse()?);
@@ -130,7 +132,7 @@ async fn login(session: Session, Form(form): Form<Login>) -> Result<Redirect, Er
         // What the last user left behind is not for this one.
         session.destroy()?;
     }
-    // A new identity for the session, so that one which somebody planted before is worth nothing now.
+    // A new identity, so that a session which somebody planted or saw before is not the one that is logged in now.
     session.authenticated()?;
     session.insert("user", &form.user)?;
     session.insert("flash", "You are logged in.")?;
@@ -171,9 +173,7 @@ async fn clear_notes(session: Session) -> Result<Redirect, Error> {
 async fn codes(session: Session) -> Result<Response, Error> {
     let seconds = env::var("RECENT_SECONDS").ok().and_then(|text| text.parse().ok());
     let recent = Duration::from_secs(seconds.unwrap_or(300));
-    let last = session
-        .authenticated_at()?
-        .filter(|_| session.contains_key("user").unwrap_or(false));
+    let last = session.authenticated_at()?;
     if !last.is_some_and(|at| at.elapsed().is_ok_and(|ago| ago < recent)) {
         // Kept here and not in the form, where anybody could name any page of any site.
         session.insert("next", "/codes")?;
@@ -232,7 +232,10 @@ fn page(session: &Session, title: &str, content: &str) -> Result<Response, Error
         created = when(session.created_at()?),
         authenticated = when(session.authenticated_at()?),
         expires = when(session.expires_at()?),
-        keys = escape(&session.keys()?.join(", ")),
+        keys = match session.keys()? {
+            keys if keys.is_empty() => "none".into(),
+            keys => escape(&keys.join(", ")),
+        },
     );
     let headers = [
         // The layer already keeps this page out of shared caches. `no-store` keeps it out of the browser's own, where the
@@ -270,6 +273,6 @@ fn when(time: Option<SystemTime>) -> String {
         Some(Ok(ago)) if ago.as_secs() == 0 => "just now".into(),
         Some(Ok(ago)) => format!("{} ago", span(ago)),
         Some(Err(ahead)) => format!("in {}", span(ahead.duration())),
-        None => "not yet".into(),
+        None => "-".into(),
     }
 }

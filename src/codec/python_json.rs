@@ -77,20 +77,43 @@ fn number<'a>(text: &'a str, out: &mut String) -> &'a str {
 
 /// `repr(float)`: the shortest digits that read back the same, with an exponent below -4 and from 16 on.
 fn python_float(float: f64, out: &mut String) {
-    let scientific = format!("{float:e}");
+    let mut scientific = format!("{float:e}");
+    // Of two that are equally near Python takes the even one. It takes 16 digits to be in between.
+    if let Some(decimals @ 15..) = scientific.find('e').and_then(|end| end.checked_sub(scientific.find('.')? + 1)) {
+        let nearest = format!("{float:.decimals$e}");
+        // Below a power of two, the nearest of so few digits may be another number.
+        if nearest.parse() == Ok(float) {
+            scientific = nearest;
+        }
+    }
     let Some((digits, exponent)) = scientific.split_once('e') else {
         return out.push_str(&scientific);
     };
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if (-4..16).contains(&exponent) {
-        let plain = float.to_string();
-        out.push_str(&plain);
-        if !plain.contains('.') {
-            out.push_str(".0");
-        }
+        plain(digits, exponent, out);
     } else {
         let sign = if exponent < 0 { '-' } else { '+' };
         let _ = write!(out, "{digits}e{sign}{:02}", exponent.unsigned_abs());
+    }
+}
+
+/// Puts the point of `d.ddd` where the exponent says.
+fn plain(digits: &str, exponent: i32, out: &mut String) {
+    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |digits| ("-", digits));
+    out.push_str(sign);
+    let digits = digits.replace('.', "");
+    let before = usize::try_from(exponent + 1).unwrap_or(0);
+    if before == 0 {
+        out.push_str("0.");
+        out.extend((exponent..-1).map(|_| '0'));
+        out.push_str(&digits);
+    } else {
+        let (whole, rest) = digits.split_at_checked(before).unwrap_or((&digits, ""));
+        out.push_str(whole);
+        out.extend((digits.len()..before).map(|_| '0'));
+        out.push('.');
+        out.push_str(if rest.is_empty() { "0" } else { rest });
     }
 }
 
@@ -112,6 +135,15 @@ mod tests {
             (-0.0, "-0.0"),
             (1.0, "1.0"),
             (12.525_924_939_625_225, "12.525924939625225"),
+            // Half way between two, and the even one is written.
+            (28.544_937_133_789_062_5, "28.544937133789062"),
+            (-1_126_878_358_063_131.25, "-1126878358063131.2"),
+            // The nearest of 16 digits is another number.
+            (618_970_019_642_690_137_449_562_112.0, "6.189700196426902e+26"),
+            (0.5, "0.5"),
+            (0.000_123_456_789_012_345_67, "0.00012345678901234567"),
+            (1_234_567_890_123_456.0, "1234567890123456.0"),
+            (-100.25, "-100.25"),
         ] {
             assert_eq!(respell(&serde_json::to_string(&ours).unwrap()), pythons);
             assert_eq!(respell(pythons), pythons);

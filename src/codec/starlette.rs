@@ -16,62 +16,109 @@ const SALT: &str = "itsdangerous.Signer";
 /// In seconds: how far another server's clock may be behind ours.
 const BACKDATE: u32 = 2;
 
-/// The cookie of Starlette's and FastAPI's `SessionMiddleware`, readable and writable as it is (checked against Starlette 1.3
-/// and 1.10 with itsdangerous 2.2).
+/// The cookie of Starlette's and FastAPI's `SessionMiddleware`, read and written as it is (checked against Starlette 1.3 and
+/// 1.10 with itsdangerous 2.2).
 ///
-/// [`SessionLayer::starlette`](crate::SessionLayer::starlette) is a layer with all of Starlette's defaults:
+/// [`SessionLayer::starlette`](crate::SessionLayer::starlette) is a layer with all of Starlette's defaults. What is set there
+/// is set here so:
 ///
-/// | `SessionMiddleware(...)` | here |
+/// | `SessionMiddleware(...)` | `SessionLayer::starlette("...")` |
 /// |---|---|
 /// | `secret_key="..."` | `SessionLayer::starlette("...")` |
-/// | `session_cookie="session"` | [`.cookie_name("session")`](crate::SessionLayer::cookie_name) |
-/// | `max_age=14 * 24 * 60 * 60` | [`.max_age(Duration::from_secs(1_209_600))`](crate::SessionLayer::max_age) |
+/// | `session_cookie="sid"` | [`.cookie_name("sid")`](crate::SessionLayer::cookie_name) |
+/// | `max_age=3600` | [`.max_age(Duration::from_secs(3600))`](crate::SessionLayer::max_age) |
 /// | `max_age=None` | `.max_age(None)` |
-/// | `max_age=-1` | [`codec::Starlette::max_age`](Self::max_age) |
-/// | `path="/"` | [`.path("/")`](crate::SessionLayer::path) |
-/// | `same_site="lax"` | [`.same_site(SameSite::Lax)`](crate::SessionLayer::same_site) |
-/// | `https_only=False` | [`.secure(false)`](crate::SessionLayer::secure) |
-/// | `domain=None` | [`.domain("...")`](crate::SessionLayer::domain) |
-/// | `partitioned=False` | [`.partitioned(false)`](crate::SessionLayer::partitioned) |
-/// | one secret | [`codec::Starlette::accept`](Self::accept) takes further ones |
+/// | `max_age=-1` | `SessionLayer::with_codec(codec::Starlette::new("...").max_age(-1)).secure(false)`, see [`max_age`](Self::max_age) |
+/// | `path="/app"` | [`.path("/app")`](crate::SessionLayer::path) |
+/// | `same_site="strict"` | [`.same_site(SameSite::Strict)`](crate::SessionLayer::same_site) |
+/// | `https_only=True` | [`.secure(true)`](crate::SessionLayer::secure) |
+/// | `same_site="none", https_only=True` | `.same_site(SameSite::None).secure(true)` |
+/// | `domain="example.com"` | [`.domain("example.com")`](crate::SessionLayer::domain) |
+/// | `domain=".example.com"` | `.domain(".example.com")` |
+/// | `https_only=True, partitioned=True` | [`.secure(true).partitioned(true)`](crate::SessionLayer::partitioned) |
+/// | nothing: it knows one secret | `SessionLayer::with_codec(codec::Starlette::new("...").accept("old")).secure(false)`, see [`accept`](Self::accept) |
+///
+/// A cookie is written when the session changed, and `Vary: Cookie` when it was looked at, as Starlette does it since 1.0.
+/// Before, it wrote every session that was not empty with every response, so that users who kept coming stayed logged in.
+/// [`rolling(true)`](crate::SessionLayer::rolling) keeps them logged in, too: a session that is used is written again when a
+/// tenth of its `max_age` has passed, or with a [`refresh_interval`](crate::SessionLayer::refresh_interval) of zero each time.
 ///
 /// # The dictionary
 ///
 /// | `request.session` | [`Session`](crate::Session) |
 /// |---|---|
 /// | `session["k"] = v` | `session.insert("k", v)?` |
-/// | `session["k"]` | `session.get::<T>("k")?` is an `Option` instead of a `KeyError` |
+/// | `session["k"]` | `session.get::<T>("k")?`, `None` instead of a `KeyError` |
 /// | `session.get("k", d)` | `session.get("k")?.unwrap_or(d)` |
 /// | `session.pop("k", None)` | `session.take::<T>("k")?` |
-/// | `del session["k"]` | `session.remove("k")?` |
+/// | `del session["k"]` | `session.remove("k")?`, nothing instead of a `KeyError` |
 /// | `session.setdefault("k", v)` | `session.get_or_insert_with("k", \|\| v)?` |
-/// | `session.update(a=1, b=2)` | one `insert` for each |
+/// | `session.update(a=1, b=2)` | `session.insert("a", 1)?; session.insert("b", 2)?;` |
+/// | `session["n"] = session.get("n", 0) + 1` | `session.update("n", \|n\| n.unwrap_or(0) + 1).await?` |
 /// | `"k" in session` | `session.contains_key("k")?` |
-/// | `for k in session` | `for k in session.keys()?` |
-/// | `len(session)`, `not session` | `session.len()?`, `session.is_empty()?` |
-/// | `dict(session)` | `session.to_map::<BTreeMap<String, Value>>()?` |
+/// | `for k in session` | `for k in session.keys()? { drop(k) }` |
+/// | `len(session)` | `session.len()?` |
+/// | `not session` | `session.is_empty()?` |
+/// | `dict(session)` | `session.to_map::<T>()?` |
 /// | `session.clear()` | `session.clear()?` |
 ///
-/// A change inside a nested list or dictionary is written here, since the whole value is inserted; Starlette does not notice it.
+/// Keys keep their order. A value that the Rust side does not touch goes back as it came, byte for byte: long integers, the
+/// spelling of floats, half a surrogate pair.
 ///
-/// # What it cannot do
+/// # What it means to stay, and how to leave
 ///
-/// The format has no id and no time of creation, so `absolute_lifetime`, `set_max_age`, `chunked` and `authenticated_at` do not
-/// work with it. Its HMAC-SHA1 is not known to be forgeable, but the key is a plain hash of the secret, the cookie's name is
-/// not signed (any other itsdangerous token of the same secret and salt is good as a session), and the client can read it. To
-/// leave it, see [`SessionLayer::also_accept`](crate::SessionLayer::also_accept).
+/// The format has no id and no time of creation, so
+/// [`absolute_lifetime`](crate::SessionLayer::absolute_lifetime), [`set_max_age`](crate::Session::set_max_age),
+/// [`chunked`](crate::SessionLayer::chunked) and [`authenticated_at`](crate::Session::authenticated_at) do not work with it,
+/// and [`renew`](crate::Session::renew) changes nothing but the stamp.
+///
+/// The client can read the session. It is signed with HMAC-SHA1, under a key that is a plain hash of the secret: nobody is
+/// known to be able to forge it (the attacks on SHA-1 find collisions, and these are of no use against HMAC), but a short
+/// secret can be found by trial from a single cookie, so let it be 32 random bytes. Neither the cookie's name nor its purpose is signed:
+/// whatever else is signed by itsdangerous with the same secret and the same default salt is good as a session.
+///
+/// While any Python route is left, all write this format. When the last one is gone, the Rust side reads it and writes its
+/// own, and nobody is logged out:
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use http_session::{Key, SessionLayer, Until, codec};
+///
+/// # let key = Key::generate()?;
+/// # let last_python_route_gone = SystemTime::now();
+/// let layer = SessionLayer::encrypted(key)
+///     .also_accept(codec::Starlette::new("..."), Until::date(last_python_route_gone))
+///     .build()?;
+/// # Ok::<(), http_session::Error>(())
+/// ```
 ///
 /// # Where it differs from Starlette on purpose
 ///
-/// - Setting a value to what it already was is no change, and no cookie is sent.
-/// - Clearing a session removes the cookie even if it was not valid.
-/// - A payload that is not a JSON object is an empty session; Starlette answers 500, or makes a dictionary of a list of pairs.
-/// - `NaN` and `Infinity` are not JSON: a session that holds one is rejected. So is UTF-16, and a byte order mark.
+/// In what it accepts:
+///
 /// - Base64 that no framework writes (other alphabet, missing padding, unused bits, stray characters) is rejected.
+/// - `NaN` and `Infinity` are not JSON: a session that holds one is rejected.
+/// - So is text in UTF-16 or UTF-32, with a byte order mark, or with a surrogate in UTF-8.
+/// - A payload that is not a JSON object is an empty session; Starlette answers 500, or makes a dictionary of a list of pairs.
+/// - A session with half a surrogate pair in one of its keys is rejected; in values it is kept.
+/// - There is no limit to nesting and to the digits of an integer. Starlette answers 500 from about 1,000 levels (before
+///   Python 3.12) and from 4,301 digits on.
 /// - Of several cookies of the name Starlette takes the last. Here those that are not valid do not count, and if different ones
 ///   are valid, the session is [ambiguous](crate::Reject::Ambiguous); see
 ///   [`on_duplicates`](crate::SessionLayer::on_duplicates).
+/// - Around a cookie's name and value, spaces and tabs are no part of them; Python takes other bytes for white space, too.
+///
+/// In what it writes:
+///
+/// - Setting a value to what it already was is no change, and no cookie is sent. Nor are setting and removing a key again, and
+///   `update` with nothing.
+/// - A change inside a nested list or dictionary is written, since the whole value is inserted; Starlette does not notice it.
+/// - Clearing a session removes the cookie even if it was not valid.
+/// - A cookie of more than 4,096 bytes is an error; Starlette writes it, and the browser drops it.
 /// - The stamp is two seconds in the past, see [`backdate`](Self::backdate).
+/// - `Cache-Control: private` is added, so that no shared cache keeps a user's page or cookie.
+/// - `same_site="none"` or `partitioned` without `https_only`, a name, path or domain that no browser takes: refused when the
+///   layer is built.
 #[derive(Clone)]
 #[must_use]
 pub struct Starlette {

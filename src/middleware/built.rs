@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicBool},
+    sync::atomic::AtomicBool,
     time::SystemTime,
 };
 
@@ -10,7 +10,7 @@ use http::HeaderValue;
 
 use super::{
     accept::{Duplicates, Fallback, Until},
-    settings::{Settings, check_lifetime, lifetime},
+    settings::{Clock, Settings, check_lifetime, lifetime},
 };
 use crate::{
     codec::{Codec, Format, Spelling},
@@ -18,8 +18,6 @@ use crate::{
     error::Error,
     session::{Lifetime, Millis, millis},
 };
-
-pub(super) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 pub(crate) struct Built {
     pub(super) own: Reader,
@@ -52,6 +50,7 @@ pub(super) struct Reader {
 
 pub(super) struct BuiltFallback {
     pub(super) reader: Reader,
+    pub(super) newest_wins: bool,
     pub(super) until: Option<Millis>,
 }
 
@@ -153,11 +152,7 @@ impl Built {
             fallbacks,
             names: names.into_bytes(),
             removals,
-            newest_wins: match settings.on_duplicates {
-                Some(Duplicates::Newest) => true,
-                Some(Duplicates::Reject) => false,
-                None => attributes.is_host(),
-            },
+            newest_wins: newest_wins(settings, &attributes),
             discard_on_server_error: settings.discard_on_server_error,
             clock: settings.clock.clone(),
             warned_of_shadow: AtomicBool::new(false),
@@ -253,8 +248,18 @@ impl BuiltFallback {
         let parts = if chunks { settings.parts } else { 1 };
         Ok(Self {
             reader: Reader::new(codec, name, parts, names)?,
+            newest_wins: newest_wins(settings, &attributes),
             until: until.end().map(millis),
         })
+    }
+}
+
+/// Whether different sessions under a name are one user's all the same: nobody else can set a `__Host-` cookie.
+fn newest_wins(settings: &Settings, attributes: &Attributes) -> bool {
+    match settings.on_duplicates {
+        Some(Duplicates::Newest) => true,
+        Some(Duplicates::Reject) => false,
+        None => attributes.is_host(),
     }
 }
 

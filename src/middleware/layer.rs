@@ -30,7 +30,7 @@ use crate::{
 
 const TWO_WEEKS: Duration = Duration::from_secs(14 * 86_400);
 
-/// Gives every request of a service a [`Session`].
+/// Gives every request of a service a [`Session`](crate::Session).
 ///
 /// A layer is a cheap clone and is not generic over what it stores, so it fits into a struct and can be chosen at run time.
 ///
@@ -245,7 +245,7 @@ impl<R> SessionLayer<R> {
         self.set(|settings| settings.max_age = max_age)
     }
 
-    /// The most that [`Session::set_max_age`] may ask for. By default the [`max_age`](Self::max_age).
+    /// The most that [`Session::set_max_age`](crate::Session::set_max_age) may ask for. By default the [`max_age`](Self::max_age).
     pub fn max_age_limit(self, limit: Duration) -> Self {
         self.set(|settings| settings.max_age_limit = Some(limit))
     }
@@ -264,7 +264,7 @@ impl<R> SessionLayer<R> {
     }
 
     /// How long a session may last altogether (OWASP ASVS 7.3.2), from when it began or from the last
-    /// [`Session::authenticated`], whichever is later. Nothing else prolongs it. By default there is no such limit.
+    /// [`Session::authenticated`](crate::Session::authenticated), whichever is later. Nothing else prolongs it. By default there is no such limit.
     pub fn absolute_lifetime(self, lifetime: Duration) -> Self {
         self.set(|settings| settings.absolute_lifetime = Some(lifetime))
     }
@@ -310,7 +310,7 @@ impl<R> SessionLayer<R> {
     }
 
     /// Whether changes are dropped when the handler answers with a status of 500 or above. Off by default: the status does
-    /// not decide. What was [saved](Session::save) stays.
+    /// not decide. What was [saved](crate::Session::save) stays.
     pub fn discard_on_server_error(self, discard: bool) -> Self {
         self.set(|settings| settings.discard_on_server_error = discard)
     }

@@ -24,13 +24,14 @@ pub(super) fn open(built: &Built, found: &Found, now: Millis) -> Opened {
     let attempts = Cell::new(ATTEMPTS);
     let mut chosen = Chosen::new(built.newest_wins);
     let mut foreign = false;
-    let mut left_out = built.own.read(found, &attempts, |result| {
+    let left_out = built.own.read(found, &attempts, |result| {
         foreign |= matches!(
             &result,
             Err(Reject::Malformed | Reject::UnknownKey | Reject::BadSignature | Reject::TooLarge)
         );
         chosen.consider(result.and_then(|payload| admit(built, &built.own.format, payload, now)));
     });
+    let mut cut_short = left_out && !chosen.newest_wins;
     let own_present = found.has(built.own.name);
     for fallback in &built.fallbacks {
         // Under another name only without a cookie of ours; under ours only if it is not in our format.
@@ -40,14 +41,16 @@ pub(super) fn open(built: &Built, found: &Found, now: Millis) -> Opened {
             !own_present && chosen.session.is_none()
         };
         if wanted {
-            left_out |= fallback.reader.read(found, &attempts, |result| {
+            chosen.newest_wins = fallback.newest_wins;
+            let left_out = fallback.reader.read(found, &attempts, |result| {
                 let admitted = result.and_then(|payload| fallback.admit(built, payload, now));
                 chosen.consider(admitted);
             });
+            cut_short |= left_out && !chosen.newest_wins;
         }
     }
     // Else somebody who can plant cookies would only have to plant enough of them.
-    chosen.ambiguous |= left_out && chosen.session.is_some() && !built.newest_wins;
+    chosen.ambiguous |= cut_short && chosen.session.is_some();
     let rejected = if chosen.ambiguous {
         Some(Reject::Ambiguous)
     } else if chosen.session.is_some() {

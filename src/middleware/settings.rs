@@ -1,13 +1,13 @@
 //! A layer's settings as they were given, and which of them cannot work.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use http::Extensions;
 
-use super::{
-    accept::{Duplicates, Fallback, MakeCodec, Until},
-    built::Clock,
-};
+use super::accept::{Duplicates, Fallback, MakeCodec, Until};
 use crate::{
     codec::{Binding, Format},
     cookie::{Attributes, Scope},
@@ -36,6 +36,8 @@ pub(super) struct Settings {
     pub(super) clock: Option<Clock>,
     pub(super) insert: Insert,
 }
+
+pub(super) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// Puts the session into a request's extensions and says whether there was one.
 pub(super) type Insert = fn(&mut Extensions, Session) -> bool;

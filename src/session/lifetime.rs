@@ -6,7 +6,7 @@ use super::payload::{Meta, Millis, duration_millis};
 use crate::error::Reject;
 
 /// How far another server's clock may run ahead of ours.
-const LEEWAY: Millis = 60_000;
+pub(super) const LEEWAY: Millis = 60_000;
 
 /// Without a setting, a rolling session is refreshed when this part of its lifetime has passed.
 const REFRESH_PARTS: Millis = 10;

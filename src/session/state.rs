@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     data::Data,
-    lifetime::Lifetime,
+    lifetime::{LEEWAY, Lifetime},
     payload::{LAST_MILLIS, Meta, Millis, Payload},
 };
 use crate::error::{Error, Reject};
@@ -282,8 +282,11 @@ impl State {
             self.meta.id = source.new_id()?;
         }
         self.meta.created.get_or_insert(now);
-        // Never backwards: of two cookies of one session, the later written is the newer.
-        let issued = self.meta.issued.map_or(now, |last| now.max(last.saturating_add(1).min(LAST_MILLIS)));
+        // Never backwards: of two cookies of one session, the later written is the newer. Nor so far ahead that it would not
+        // be accepted.
+        let latest = now.saturating_add(LEEWAY).min(LAST_MILLIS);
+        let after = |last: Millis| last.saturating_add(1).min(latest);
+        let issued = self.meta.issued.map_or(now, |last| now.max(after(last)));
         let payload = Payload {
             json: self.data.to_json(),
             meta: Meta {

@@ -95,7 +95,7 @@ test('without `SameSite=None` a frame in another site has no session', async (t)
   assert.deepEqual(await jar(browser), []);
 });
 
-// Ada is logged in, and one tab still shows the login form. Then `Partitioned` is switched on, and this is the first request.
+// Ada is logged in, and one tab still shows the login form. Then `Partitioned` is switched, and this is the first request.
 const FIRST = {
   async 'an update'({ page, note }) {
     await addNote(page, 'after');
@@ -118,11 +118,17 @@ const FIRST = {
   },
 };
 
+// Long ones too: each of their parts has to leave the old partition.
+const SWITCHES = [
+  ['on', undefined, '1', 6],
+  ['on', undefined, '1', 6000],
+  ['off', '1', '0', 6],
+];
+
 for (const [first, act] of Object.entries(FIRST)) {
-  // With and without parts: each of them has to leave the old partition.
-  for (const length of [6, 6000]) {
-    test(`switched on under a live cookie (${length} bytes), ${first} takes effect`, async (t) => {
-      const server = await Server.start(t, { CHUNKED: '4' });
+  for (const [to, before, after, length] of SWITCHES) {
+    test(`switched ${to} under a live cookie (${length} bytes), ${first} takes effect`, async (t) => {
+      const server = await Server.start(t, { CHUNKED: '4', ...(before && { PARTITIONED: before }) });
       const { browser, page } = await browse(t);
       const form = await browser.newPage();
       await form.goto(server.localhost);
@@ -134,13 +140,13 @@ for (const [first, act] of Object.entries(FIRST)) {
       await page.getByText(note).waitFor();
       const old = await jar(browser);
       assert.equal(old.length, length > 4000 ? 3 : 1);
-      assert.ok(old.every((cookie) => cookie.partitionKey === undefined));
+      assert.ok(old.every((cookie) => isPartitioned(cookie) === (to === 'off')));
 
-      await server.restart({ PARTITIONED: '1' });
+      await server.restart({ PARTITIONED: after });
       await act({ page, form, note });
       const cookies = await jar(browser);
       assert.deepEqual(names(cookies), { 'an update': names(old), 'a login': [NAME], 'a logout': [] }[first]);
-      assert.ok(cookies.every((cookie) => cookie.partitionKey.topLevelSite === 'http://localhost'));
+      assert.ok(cookies.every((cookie) => isPartitioned(cookie) === (to === 'on')));
 
       if (first !== 'a logout') await logOut(page);
       await loginForm(page);
@@ -152,3 +158,4 @@ for (const [first, act] of Object.entries(FIRST)) {
 }
 
 const names = (cookies) => cookies.map((cookie) => cookie.name);
+const isPartitioned = (cookie) => cookie.partitionKey?.topLevelSite === 'http://localhost';

@@ -45,6 +45,11 @@ function build() {
 
 export const newKey = () => randomBytes(32).toString('hex');
 
+// A test that is stopped for taking too long has to end what it started.
+const running = new Set();
+process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+process.once('SIGTERM', () => process.exit(143));
+
 /// A running example. It stops with the test `t`, and `restart` changes its settings without changing its port.
 export class Server {
   static async start(t, settings = {}) {
@@ -79,16 +84,20 @@ export class Server {
     this.settings = settings;
     this.log = [];
     // Nothing of this process's own environment may be taken for a setting.
-    this.process = spawn(binary, { env: { NO_COLOR: '1', ...settings }, stdio: ['ignore', 'pipe', 'inherit'] });
-    const lines = createInterface({ input: this.process.stdout });
+    const child = spawn(binary, { env: { NO_COLOR: '1', ...settings }, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.process = child;
+    running.add(child);
+    child.once('exit', () => running.delete(child));
+    child.stderr.pipe(process.stderr);
+    const lines = createInterface({ input: child.stdout });
     this.port = await new Promise((resolve, reject) => {
       lines.on('line', (line) => {
         this.log.push(line);
         const listening = /^listening on http:\/\/localhost:(\d+)$/.exec(line);
         if (listening) resolve(Number(listening[1]));
       });
-      this.process.once('error', reject);
-      this.process.once('exit', (code) => reject(new Error(`the example ended with ${code}`)));
+      child.once('error', reject);
+      child.once('exit', (code) => reject(new Error(`the example ended with ${code}`)));
     });
   }
 }

@@ -15,6 +15,11 @@ from oracle_common import main
 
 
 def ask(case):
+    if "arguments" in case:  # as Python source, instead of "params"
+        params = eval(f"dict({case['arguments']})")
+        case = {**case, "secret": params.pop("secret_key", case["secret"]), "params": params}
+        if "session_cookie" in params:
+            params["cookie_name"] = params.pop("session_cookie")
     return execute(case) if "run" in case else compare(case)
 
 

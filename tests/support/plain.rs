@@ -30,6 +30,7 @@ pub type Hook = Arc<dyn Fn() + Send + Sync>;
 pub struct Plain {
     format: Format,
     on_decode: Option<Hook>,
+    on_mac: Option<Hook>,
     on_encode: Option<Hook>,
     fails: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
 }
@@ -51,6 +52,7 @@ impl Plain {
         Self {
             format,
             on_decode: None,
+            on_mac: None,
             on_encode: None,
             fails: None,
         }
@@ -58,6 +60,12 @@ impl Plain {
 
     pub fn on_decode(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
         self.on_decode = Some(Arc::new(hook));
+        self
+    }
+
+    /// Runs where another codec would compute a MAC.
+    pub fn on_mac(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_mac = Some(Arc::new(hook));
         self
     }
 
@@ -83,6 +91,9 @@ impl Codec for Plain {
             return Err(Reject::Malformed);
         }
         cookie.attempt()?;
+        if let Some(hook) = &self.on_mac {
+            hook();
+        }
         read(text).ok_or(Reject::BadSignature)
     }
 

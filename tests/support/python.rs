@@ -25,7 +25,9 @@ impl Python {
         let Some(python) = env::var_os("HTTP_SESSION_PYTHON") else {
             let ci = env::var("CI").is_ok_and(|ci| !ci.is_empty() && ci != "false");
             assert!(!ci, "HTTP_SESSION_PYTHON is not set, and in CI nothing is left out");
-            println!("left out: HTTP_SESSION_PYTHON does not name a Python that can run {script}; tests/run sets one up");
+            println!(
+                "left out: HTTP_SESSION_PYTHON does not name a Python that can run {script}; tests/run sets one up"
+            );
             return None;
         };
         let mut child = Command::new(python)

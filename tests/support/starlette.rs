@@ -43,14 +43,23 @@ impl Difference {
             Self::Base64,
             "Base64 that no framework writes (other alphabet, missing padding, unused bits, stray characters) is rejected",
         ),
-        (Self::NotJson, "`NaN` and `Infinity` are not JSON: a session that holds one is rejected"),
-        (Self::Encoding, "So is text in UTF-16 or UTF-32, with a byte order mark, or with a surrogate in UTF-8"),
+        (
+            Self::NotJson,
+            "`NaN` and `Infinity` are not JSON: a session that holds one is rejected",
+        ),
+        (
+            Self::Encoding,
+            "So is text in UTF-16 or UTF-32, with a byte order mark, or with a surrogate in UTF-8",
+        ),
         (
             Self::TopLevel,
             "A payload that is not a JSON object is an empty session; Starlette answers 500, or makes a dictionary of a \
              list of pairs",
         ),
-        (Self::HalfKey, "A session with half a surrogate pair in one of its keys is rejected; in values it is kept"),
+        (
+            Self::HalfKey,
+            "A session with half a surrogate pair in one of its keys is rejected; in values it is kept",
+        ),
         (
             Self::WhiteSpace,
             "Around a cookie's name and value, spaces and tabs are no part of them; Python takes other bytes for white space",
@@ -82,7 +91,9 @@ pub fn documentation() -> String {
 /// The rows of the documentation's table below this heading, each as its cells.
 pub fn documented_rows(heading: &str) -> Vec<Vec<String>> {
     let source = include_str!("../../src/codec/starlette.rs");
-    let lines = source.lines().map(|line| line.trim_start().trim_start_matches("///").trim());
+    let lines = source
+        .lines()
+        .map(|line| line.trim_start().trim_start_matches("///").trim());
     lines
         .skip_while(|line| !line.starts_with(heading))
         .take_while(|line| line.starts_with('|'))
@@ -100,7 +111,12 @@ pub fn documented_rows(heading: &str) -> Vec<Vec<String>> {
 /// The layer that a vector describes: its `secrets`, `params` and the moment at which it is used.
 pub fn layer(vector: &Value, now: u64) -> SessionLayer {
     let secrets: Vec<&str> = match vector.get("secrets") {
-        Some(secrets) => secrets.as_array().unwrap().iter().map(|secret| secret.as_str().unwrap()).collect(),
+        Some(secrets) => secrets
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|secret| secret.as_str().unwrap())
+            .collect(),
         None => vec![vector["secret"].as_str().unwrap()],
     };
     let codec = Starlette::new(secrets[0]).backdate(0);
@@ -148,7 +164,9 @@ pub fn lines(cookie: &Value) -> Vec<Vec<u8>> {
 pub fn request(lines: &[Vec<u8>]) -> Request<()> {
     let mut request = Request::new(());
     for line in lines {
-        request.headers_mut().append(COOKIE, HeaderValue::from_bytes(line).unwrap());
+        request
+            .headers_mut()
+            .append(COOKIE, HeaderValue::from_bytes(line).unwrap());
     }
     request
 }
@@ -179,7 +197,10 @@ fn key(secret: &str) -> hmac::Key {
 
 /// `text.signature`
 pub fn sign_text(secret: &str, text: &str) -> String {
-    format!("{text}.{}", URL_SAFE_NO_PAD.encode_to_string(hmac::sign(&key(secret), text.as_bytes())))
+    format!(
+        "{text}.{}",
+        URL_SAFE_NO_PAD.encode_to_string(hmac::sign(&key(secret), text.as_bytes()))
+    )
 }
 
 pub fn stamp(seconds: u64) -> String {
@@ -189,7 +210,10 @@ pub fn stamp(seconds: u64) -> String {
 
 /// A cookie's value with this payload.
 pub fn sign(secret: &str, payload: &[u8], seconds: u64) -> String {
-    sign_text(secret, &format!("{}.{}", STANDARD.encode_to_string(payload), stamp(seconds)))
+    sign_text(
+        secret,
+        &format!("{}.{}", STANDARD.encode_to_string(payload), stamp(seconds)),
+    )
 }
 
 /// The JSON in a cookie's value.
@@ -216,9 +240,15 @@ pub fn difference(lines: &[Vec<u8>], name: &str) -> Option<Difference> {
         return None;
     };
     let bytes = decode(text, STANDARD_DIGITS);
-    let is_canonical = [signature, stamp].into_iter().all(|part| encode(&decode(part, URL_DIGITS), URL_DIGITS, false) == *part)
+    let is_canonical = [signature, stamp]
+        .into_iter()
+        .all(|part| encode(&decode(part, URL_DIGITS), URL_DIGITS, false) == *part)
         && encode(&bytes, STANDARD_DIGITS, true) == *text;
-    if is_canonical { of_payload(&bytes) } else { Some(Difference::Base64) }
+    if is_canonical {
+        of_payload(&bytes)
+    } else {
+        Some(Difference::Base64)
+    }
 }
 
 const STANDARD_DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -226,10 +256,15 @@ const URL_DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 
 /// Takes what it knows and forgives the rest.
 fn decode(text: &[u8], alphabet: &[u8]) -> Vec<u8> {
-    let digits: Vec<usize> =
-        text.iter().filter_map(|byte| alphabet.iter().position(|digit| digit == byte)).collect();
+    let digits: Vec<usize> = text
+        .iter()
+        .filter_map(|byte| alphabet.iter().position(|digit| digit == byte))
+        .collect();
     let groups = digits.chunks(4).flat_map(|group| {
-        let bits = group.iter().enumerate().fold(0, |bits, (at, digit)| bits | digit << (18 - 6 * at));
+        let bits = group
+            .iter()
+            .enumerate()
+            .fold(0, |bits, (at, digit)| bits | digit << (18 - 6 * at));
         let bytes = (bits as u32).to_be_bytes();
         bytes.into_iter().skip(1).take(group.len() * 6 / 8)
     });
@@ -238,7 +273,10 @@ fn decode(text: &[u8], alphabet: &[u8]) -> Vec<u8> {
 
 fn encode(bytes: &[u8], alphabet: &[u8], padded: bool) -> Vec<u8> {
     let groups = bytes.chunks(3).flat_map(|group| {
-        let bits = group.iter().enumerate().fold(0, |bits, (at, &byte)| bits | usize::from(byte) << (16 - 8 * at));
+        let bits = group
+            .iter()
+            .enumerate()
+            .fold(0, |bits, (at, &byte)| bits | usize::from(byte) << (16 - 8 * at));
         let digits = (0..4).map(move |at| match at <= group.len() {
             true => Some(alphabet[bits >> (18 - 6 * at) & 63]),
             false => padded.then_some(b'='),
@@ -249,12 +287,17 @@ fn encode(bytes: &[u8], alphabet: &[u8], padded: bool) -> Vec<u8> {
 }
 
 fn of_payload(bytes: &[u8]) -> Option<Difference> {
-    let Some(text) = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0') && !text.starts_with('\u{feff}')) else {
+    let Some(text) = std::str::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.contains('\0') && !text.starts_with('\u{feff}'))
+    else {
         return Some(Difference::Encoding);
     };
     let Ok(value) = serde_json::from_str::<&RawValue>(text) else {
         let without = outside_of_strings(text, |part| {
-            part.replace("-Infinity", "null").replace("Infinity", "null").replace("NaN", "null")
+            part.replace("-Infinity", "null")
+                .replace("Infinity", "null")
+                .replace("NaN", "null")
         });
         let is_json = without != text && serde_json::from_str::<&RawValue>(&without).is_ok();
         return is_json.then_some(Difference::NotJson);
@@ -305,10 +348,13 @@ fn outside_of_strings(text: &str, mut change: impl FnMut(&str) -> String) -> Str
 }
 
 /// The values under a name, where this is white space.
-fn values(lines: &[Vec<u8>], name: &str, is_space: impl Fn(u8) -> bool) -> Vec<Vec<u8>> {
+pub fn values(lines: &[Vec<u8>], name: &str, is_space: impl Fn(u8) -> bool) -> Vec<Vec<u8>> {
     let trim = |text: &[u8]| {
         let start = text.iter().position(|&byte| !is_space(byte)).unwrap_or(text.len());
-        let end = text.iter().rposition(|&byte| !is_space(byte)).map_or(start, |last| last + 1);
+        let end = text
+            .iter()
+            .rposition(|&byte| !is_space(byte))
+            .map_or(start, |last| last + 1);
         text[start..end].to_vec()
     };
     let pieces = lines.iter().flat_map(|line| line.split(|&byte| byte == b';'));
@@ -332,7 +378,9 @@ fn unquoted(value: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut at = 0;
     while at < inner.len() {
-        let octal = inner.get(at + 1..at + 4).and_then(|digits| std::str::from_utf8(digits).ok());
+        let octal = inner
+            .get(at + 1..at + 4)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
         let octal = octal.filter(|digits| digits.starts_with(['0', '1', '2', '3']));
         match (inner[at], octal.and_then(|digits| u8::from_str_radix(digits, 8).ok())) {
             (b'\\', Some(byte)) => {
@@ -381,7 +429,12 @@ impl Json {
             },
             b'[' => {
                 let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-                Self::List(items.into_iter().map(|item| Self::parse(item.get())).collect::<Option<_>>()?)
+                Self::List(
+                    items
+                        .into_iter()
+                        .map(|item| Self::parse(item.get()))
+                        .collect::<Option<_>>()?,
+                )
             }
             b'{' => Self::Dict(members(text)?),
             _ if text.contains(['.', 'e', 'E']) => Self::Float(text.parse().ok()?),
@@ -415,7 +468,10 @@ pub fn members(text: &str) -> Option<Vec<(String, Json)>> {
 
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let members = serde::Deserializer::deserialize_map(&mut deserializer, Visitor).ok()?;
-    members.into_iter().map(|(key, value)| Some((key, Json::parse(value.get())?))).collect()
+    members
+        .into_iter()
+        .map(|(key, value)| Some((key, Json::parse(value.get())?)))
+        .collect()
 }
 
 impl serde::Serialize for Json {
