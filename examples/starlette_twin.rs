@@ -104,6 +104,8 @@ struct Middleware {
     same_site: String,
     https_only: bool,
     domain: Option<String>,
+    #[serde(default)]
+    partitioned: bool,
 }
 
 impl Middleware {
@@ -124,6 +126,7 @@ impl Middleware {
             .cookie_name(&self.session_cookie)
             .path(&self.path)
             .secure(self.https_only)
+            .partitioned(self.partitioned)
             // The last one counts there, which a browser with two cookies has set last.
             .on_duplicates(Duplicates::Newest);
         if self.max_age.is_none() {

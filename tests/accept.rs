@@ -17,7 +17,7 @@ use std::{
 use http::{Request, header::COOKIE};
 use http_session::{
     Duplicates, Error, Fallback, Key, KeyRing, Reject, Scope, Session, SessionLayer, Until,
-    codec::{Encrypted, Format, Payload, Signed},
+    codec::{Codec, Encrypted, Format, Incoming, Outgoing, Payload, Signed},
 };
 use plain::{NAME, Plain, is_removal, removed, sent, text};
 use support::*;
@@ -604,20 +604,33 @@ fn row_8_a_bad_cookie_of_the_own_format_is_not_good_in_another() {
 
 #[test]
 fn a_foreign_text_of_the_same_name_is_tried_even_if_it_looks_like_a_long_frame() {
-    // The head of a native frame says how long it is; any base64 has something in that place.
+    /// Just the JSON in hexadecimal, which is base64 of something else: in the place where the head of a native frame says
+    /// how long it is, there stands a large number.
+    #[derive(Clone)]
+    struct Hex;
+    impl Codec for Hex {
+        fn decode(&self, cookie: &Incoming<'_>) -> Result<Payload, Reject> {
+            let text = std::str::from_utf8(cookie.value()).map_err(|_| Reject::Malformed)?;
+            let json = plain::unhex(text).and_then(|json| String::from_utf8(json).ok());
+            json.map(Payload::new).ok_or(Reject::Malformed)
+        }
+        fn encode(&self, payload: &Payload, cookie: &mut Outgoing<'_>) -> Result<(), Error> {
+            cookie.push_str(&plain::hex(payload.json().as_bytes()));
+            Ok(())
+        }
+    }
     let clock = Clock::new();
-    let cookie = named(
-        NAME,
-        &Payload::new(r#"{"user":"alice"}"#)
-            .with_created(clock.now())
-            .with_issued(clock.now()),
-    );
+    let cookie = format!("{NAME}={}", plain::hex(br#"{"user":"alice"}"#));
     for parts in 1..=4 {
-        let layer = SessionLayer::encrypted(key())
-            .clock(clock.reader())
-            .chunked(parts)
-            .also_accept(Plain::new(), Until::forever());
-        assert_eq!(who(&layer, &cookie), Ok("alice".to_owned()), "{parts}");
+        let layer = SessionLayer::encrypted(key()).clock(clock.reader()).chunked(parts);
+        let moving = layer.clone().also_accept(Hex, Until::date(clock.now()));
+        assert_eq!(who(&moving, &cookie), Ok("alice".to_owned()), "{parts}");
+        let reason = if parts == 1 {
+            Reject::Malformed
+        } else {
+            Reject::TooLarge
+        };
+        assert_eq!(who(&layer, &cookie), Err(Some(reason)));
     }
 }
 

@@ -179,7 +179,7 @@ async fn tagged_layers_over_a_socket() {
 }
 
 #[tokio::test]
-async fn row_08_a_session_that_is_too_large_is_a_500_over_the_socket() {
+async fn rule_08_a_session_that_is_too_large_is_a_500_over_the_socket() {
     events::listen();
     async fn fill(session: Session) -> Result<&'static str, Error> {
         session.insert("much", "x".repeat(5_000))?;

@@ -25,7 +25,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use support::*;
 
 const THREADS: usize = 4;
-const ROUNDS: usize = 250;
+const ROUNDS: usize = 200;
 
 type Map = BTreeMap<String, u64>;
 
@@ -588,6 +588,27 @@ fn of_many_takers_one_gets_the_value_and_of_many_makers_all_get_the_same() {
         assert_eq!(made.into_inner().unwrap().len(), 1);
         assert_eq!(session.keys().unwrap(), ["made"]);
     }
+}
+
+#[test]
+fn take_takes_what_it_returns() {
+    /// While it is read, the value becomes another.
+    #[derive(Debug, PartialEq)]
+    struct Changing(u8);
+    impl<'de> Deserialize<'de> for Changing {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            if let Some(session) = AT_HAND.take() {
+                session.insert("a", 2).unwrap();
+            }
+            u8::deserialize(deserializer).map(Self)
+        }
+    }
+    let session = Session::new();
+    session.insert("a", 1).unwrap();
+    hand(&session);
+    assert_eq!(session.take::<Changing>("a").unwrap(), Some(Changing(2)));
+    was_reached();
+    assert!(!session.contains_key("a").unwrap());
 }
 
 #[test]

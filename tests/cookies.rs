@@ -546,7 +546,7 @@ fn row_20_planting_many_cookies_does_not_outvote_the_true_one() {
 
 /// A user at `/app` with a cookie in an old scope as well: reads, writes and the end of the session take effect.
 #[track_caller]
-fn each_takes_effect(layer: &SessionLayer, jar: Jar) {
+fn each_takes_effect(layer: &SessionLayer, jar: &Jar) {
     // Log in on another page, or on this one.
     for page in ["/login", "/app"] {
         let mut jar = jar.clone();
@@ -616,7 +616,7 @@ fn row_20_partitioned_switched_on_under_a_live_cookie() {
             jar.visit(&new(false), login("old, changed"));
             assert_eq!(jar.0.len(), 2);
         }
-        each_takes_effect(&new(true), jar.clone());
+        each_takes_effect(&new(true), &jar);
         // What would happen without: the old cookie comes back.
         jar.visit(&new(false), logout);
         assert_eq!(look(&new(true), &jar.header("/")).0.as_deref(), Some("old"));
@@ -646,7 +646,7 @@ fn row_20_another_domain_under_a_live_cookie() {
             jar.visit(&new(false), login("old, changed"));
             assert_eq!(jar.0.len(), 2);
         }
-        each_takes_effect(&new(true), jar.clone());
+        each_takes_effect(&new(true), &jar);
         jar.visit(&new(false), logout);
         assert_eq!(look(&new(true), &jar.header("/")).0.as_deref(), Some("old"));
     }
@@ -670,7 +670,7 @@ fn row_20_a_domain_cookie_under_the_host_prefix() {
     let mut jar = Jar::new();
     jar.visit(&old, login("old"));
     assert_eq!(look(&new, &jar.header("/")).0.as_deref(), Some("old"));
-    each_takes_effect(&new, jar);
+    each_takes_effect(&new, &jar);
 }
 
 #[test]
@@ -690,7 +690,7 @@ fn row_20_a_cookie_planted_under_a_path() {
         let mut jar = Jar::new();
         if planted_first {
             plant(&mut jar);
-            each_takes_effect(&layer, jar.clone());
+            each_takes_effect(&layer, &jar);
         }
         jar.visit(&layer, login("alice"));
         if planted_first {
@@ -700,7 +700,7 @@ fn row_20_a_cookie_planted_under_a_path() {
             // Nobody is taken for somebody else; and the first write puts it right.
             assert_eq!(look(&layer, &jar.header("/app")), (None, Some(Reject::Ambiguous)));
         }
-        each_takes_effect(&layer, jar);
+        each_takes_effect(&layer, &jar);
     }
 }
 
@@ -722,7 +722,7 @@ fn row_20_a_fallback_under_a_path_does_not_come_back_after_logout() {
         .unwrap();
     let mut jar = Jar::new();
     jar.visit(&old, login("old"));
-    each_takes_effect(&new, jar);
+    each_takes_effect(&new, &jar);
 }
 
 #[test]
@@ -1077,7 +1077,8 @@ fn if_nothing_changed_the_response_is_the_inner_one() {
         });
         assert_inner(&response, &[]);
         // Read: caches are told.
-        let accesses: [fn(&Session) -> Result<(), Error>; 11] = [
+        type Access = fn(&Session) -> Result<(), Error>;
+        let accesses: [Access; 11] = [
             |session| session.get::<String>("user").map(drop),
             |session| session.contains_key("user").map(|_| ()),
             |session| session.len().map(|_| ()),
@@ -1426,4 +1427,21 @@ fn row_20_a_fallback_without_the_prefix_is_not_trusted_like_one_with_it() {
     clock.advance(Duration::from_secs(1));
     let newer = pair_of(&host, "alice");
     assert_eq!(look(&new("__Host-sid"), &joined(&[&newer, &older])), alice());
+}
+
+#[test]
+fn a_retired_scope_that_is_the_live_one_or_is_named_twice_changes_nothing() {
+    let shared = key();
+    let layer = SessionLayer::encrypted(shared.clone())
+        .retired(Scope::new())
+        .retired(Scope::new().partitioned(true))
+        .retired(Scope::new().partitioned(true))
+        .build()
+        .unwrap();
+    let own = pair_of(&layer, "alice");
+    let written = set_cookies(send(&layer, &own, login("bob")).headers());
+    assert_eq!(written.len(), 2, "{written:?}");
+    assert!(written[0].contains("Partitioned") && written[0].contains("Max-Age=0"));
+    assert!(!written[1].contains("Max-Age=0"));
+    assert_eq!(set_cookies(send(&layer, &own, logout).headers()).len(), 2);
 }

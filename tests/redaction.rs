@@ -78,6 +78,7 @@ impl Printer {
     /// The cookie's value as it stands in a header, and any dozen characters of it.
     fn cookie_is_secret(&self, pair: &str) {
         let value = pair.split_once('=').unwrap().1.split(';').next().unwrap();
+        self.bytes_are_secret(value.as_bytes());
         let mut printed = self.0.lock().unwrap();
         let pieces = value.as_bytes().chunks_exact(12);
         printed

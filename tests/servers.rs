@@ -131,7 +131,7 @@ async fn clients_do_not_share_sessions() {
 }
 
 #[tokio::test]
-async fn row_18_cookies_in_header_lines_of_their_own_over_http2() {
+async fn rule_18_cookies_in_header_lines_of_their_own_over_http2() {
     let layer = SessionLayer::encrypted(Key::generate().unwrap())
         .chunked(4)
         .build()
@@ -150,7 +150,7 @@ async fn row_18_cookies_in_header_lines_of_their_own_over_http2() {
 }
 
 #[tokio::test]
-async fn row_23_head_commits_as_get_does() {
+async fn rule_23_head_commits_as_get_does() {
     let addr = tcp::http1(layer().layer(service_fn(app))).await;
     let mut client = Client::http1(addr);
     let answer = client.send(Method::HEAD, "/").await;
@@ -161,7 +161,7 @@ async fn row_23_head_commits_as_get_does() {
 }
 
 #[tokio::test]
-async fn row_23_a_304_commits_and_tells_caches() {
+async fn rule_23_a_304_commits_and_tells_caches() {
     let addr = tcp::http1(layer().layer(service_fn(app))).await;
     let mut client = Client::http1(addr);
     let answer = client.get("/cached").await;
@@ -178,7 +178,7 @@ async fn row_23_a_304_commits_and_tells_caches() {
 // --- A reverse proxy: its responses have a body that nobody can make.
 
 #[tokio::test]
-async fn row_08_a_proxied_response_is_kept_when_its_session_cannot_be_committed() {
+async fn rule_08_a_proxied_response_is_kept_when_its_session_cannot_be_committed() {
     events::listen();
     // The upstream answers with a body in pieces, and with a cookie of its own.
     let upstream = tcp::http1(service_fn(|request: Request<Incoming>| async move {
@@ -268,7 +268,7 @@ impl<F: FnMut(u32) -> String + Unpin> Body for Steps<F> {
 }
 
 #[tokio::test]
-async fn row_23_a_streaming_body_reads_the_session_and_cannot_write_it() {
+async fn rule_23_a_streaming_body_reads_the_session_and_cannot_write_it() {
     events::listen();
     let (go, receiver) = mpsc::unbounded_channel();
     let receiver = Arc::new(Mutex::new(Some(receiver)));
@@ -309,7 +309,7 @@ async fn row_23_a_streaming_body_reads_the_session_and_cannot_write_it() {
 }
 
 #[tokio::test]
-async fn row_23_an_upgrade_commits_with_its_101() {
+async fn rule_23_an_upgrade_commits_with_its_101() {
     let layer = layer();
     let (sender, mut leaked) = mpsc::unbounded_channel();
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -408,7 +408,7 @@ async fn assert_abandoned(mut dropped: mpsc::UnboundedReceiver<Session>) {
 }
 
 #[tokio::test]
-async fn row_23_a_client_that_hangs_up_ends_the_session() {
+async fn rule_23_a_client_that_hangs_up_ends_the_session() {
     events::listen();
     let (started, mut has_started) = mpsc::unbounded_channel();
     let (dropped, was_dropped) = mpsc::unbounded_channel();
@@ -424,7 +424,7 @@ async fn row_23_a_client_that_hangs_up_ends_the_session() {
 }
 
 #[tokio::test]
-async fn row_23_a_stream_that_is_reset_ends_the_session() {
+async fn rule_23_a_stream_that_is_reset_ends_the_session() {
     events::listen();
     let (started, mut has_started) = mpsc::unbounded_channel();
     let (dropped, was_dropped) = mpsc::unbounded_channel();
@@ -513,7 +513,7 @@ async fn a_timeout_around_the_layer_drops_the_session_with_the_handler() {
 }
 
 #[tokio::test]
-async fn row_21_a_timeout_within_the_layer_keeps_what_the_handler_wrote() {
+async fn rule_21_a_timeout_within_the_layer_keeps_what_the_handler_wrote() {
     let (started, _started) = mpsc::unbounded_channel();
     let (dropped, _dropped) = mpsc::unbounded_channel();
     let service = ServiceBuilder::new()

@@ -12,7 +12,7 @@ mod support;
 #[path = "support/tcp.rs"]
 mod tcp;
 
-use std::{process::Command, time::SystemTime};
+use std::{path::PathBuf, process::Command, sync::OnceLock, time::SystemTime};
 
 use example::{Server, free_port};
 use http::{
@@ -51,6 +51,7 @@ fn app(prefix: &str, session: Value) -> Value {
 
 struct Twin {
     server: Server,
+    port: u16,
     client: tcp::Connector,
     jar: Jar,
 }
@@ -79,12 +80,14 @@ impl Answer {
 
 impl Twin {
     fn start(apps: &[Value]) -> Self {
+        static BINARY: OnceLock<PathBuf> = OnceLock::new();
         let port = free_port();
-        let mut command = Command::new(example::build("starlette_twin"));
+        let mut command = Command::new(BINARY.get_or_init(|| example::build("starlette_twin")));
         command.env("TWIN_PORT", port.to_string());
         command.env("TWIN_CONFIG", json!({"apps": apps, "version": 1}).to_string());
         Self {
-            server: Server::start(&mut command, port),
+            server: Server::start(&mut command, "listening"),
+            port,
             client: tcp::connector(),
             jar: Jar::new(),
         }
@@ -97,7 +100,7 @@ impl Twin {
     async fn send(&mut self, method: Method, path: &str, body: &str) -> Answer {
         let request = Request::builder()
             .method(method)
-            .uri(format!("http://{}{path}", self.server.addr))
+            .uri(format!("http://127.0.0.1:{}{path}", self.port))
             .header(HOST, "testserver")
             .header("x-forwarded-proto", "https");
         let cookies = self.jar.header(path);
@@ -252,6 +255,10 @@ async fn the_line_is_spelled_as_configured() {
         (
             json!({"https_only": true, "same_site": "none"}),
             "session=V; path=/; Max-Age=1209600; httponly; samesite=none; secure",
+        ),
+        (
+            json!({"https_only": true, "partitioned": true}),
+            "session=V; path=/; Max-Age=1209600; httponly; samesite=lax; secure; partitioned",
         ),
         (
             json!({"same_site": "none", "domain": "example.com"}),

@@ -196,7 +196,7 @@ async fn a_grpc_client_that_returns_its_cookie_has_a_session() {
 }
 
 #[tokio::test]
-async fn row_21_a_status_that_is_an_error_keeps_the_session() {
+async fn rule_21_a_status_that_is_an_error_keeps_the_session() {
     let addr = tcp::http2(layer().layer(service_fn(grpc))).await;
     let mut client = Client::new(addr);
     let status = client.ask("deny").await.unwrap_err();
@@ -205,7 +205,7 @@ async fn row_21_a_status_that_is_an_error_keeps_the_session() {
 }
 
 #[tokio::test]
-async fn row_08_a_failed_commit_can_be_a_grpc_status() {
+async fn rule_08_a_failed_commit_can_be_a_grpc_status() {
     events::listen();
     let layer =
         layer().on_error(|error: Error, _: HttpResponse| Status::resource_exhausted(error.to_string()).into_http());
@@ -225,7 +225,7 @@ async fn row_08_a_failed_commit_can_be_a_grpc_status() {
 }
 
 #[tokio::test]
-async fn row_08_by_default_a_failed_commit_is_an_error_of_the_call_too() {
+async fn rule_08_by_default_a_failed_commit_is_an_error_of_the_call_too() {
     let addr = tcp::http2(layer().layer(service_fn(grpc))).await;
     let mut client = Client::new(addr);
     let status = client.ask("fill").await.unwrap_err();
@@ -235,7 +235,7 @@ async fn row_08_by_default_a_failed_commit_is_an_error_of_the_call_too() {
 }
 
 #[tokio::test]
-async fn row_23_a_stream_of_messages_reads_the_session_and_cannot_write_it() {
+async fn rule_23_a_stream_of_messages_reads_the_session_and_cannot_write_it() {
     let addr = tcp::http2(layer().layer(service_fn(grpc))).await;
     let mut client = Client::new(addr);
     let path = PathAndQuery::from_static("/test.Sessions/Stream");

@@ -241,7 +241,7 @@ fn requests_at_the_same_time_have_sessions_of_their_own() {
 // --- Errors of the service.
 
 #[test]
-fn row_21_an_inner_error_passes_through_and_nothing_is_saved() {
+fn rule_21_an_inner_error_passes_through_and_nothing_is_saved() {
     events::listen();
     let layer = layer();
     let kept = RefCell::new(None);
@@ -303,7 +303,7 @@ fn a_panic_of_the_service_ends_the_session_with_it() {
 // --- Failed commits.
 
 #[test]
-fn row_08_a_failed_commit_is_a_500_the_old_cookie_stays_and_one_event_says_so() {
+fn rule_08_a_failed_commit_is_a_500_the_old_cookie_stays_and_one_event_says_so() {
     events::listen();
     let layer = layer();
     let cookie = client(&layer, 1);
@@ -400,7 +400,7 @@ fn a_closure_that_makes_error_responses_needs_no_types() {
 }
 
 #[test]
-fn row_17_an_error_that_the_handler_saw_is_not_told_again() {
+fn rule_17_an_error_that_the_handler_saw_is_not_told_again() {
     events::listen();
     let calls = Rc::new(Cell::new(0));
     let counted = Rc::clone(&calls);
@@ -679,7 +679,7 @@ fn a_layer_is_a_field_and_chosen_at_run_time() {
 // --- Too late.
 
 #[test]
-fn row_23_a_handle_that_outlives_the_response_reads_and_does_not_write() {
+fn rule_23_a_handle_that_outlives_the_response_reads_and_does_not_write() {
     events::listen();
     let layer = layer();
     let cookie = client(&layer, 1);
@@ -723,7 +723,7 @@ fn row_23_a_handle_that_outlives_the_response_reads_and_does_not_write() {
 }
 
 #[test]
-fn row_23_a_session_that_was_not_read_in_time_cannot_be_read_later() {
+fn rule_23_a_session_that_was_not_read_in_time_cannot_be_read_later() {
     events::listen();
     let layer = layer();
     let cookie = client(&layer, 1);
@@ -743,7 +743,7 @@ fn row_23_a_session_that_was_not_read_in_time_cannot_be_read_later() {
 }
 
 #[test]
-fn row_23_a_dropped_response_future_ends_the_session() {
+fn rule_23_a_dropped_response_future_ends_the_session() {
     events::listen();
     let layer = layer();
     for poll_it in [false, true] {
@@ -770,7 +770,7 @@ fn row_23_a_dropped_response_future_ends_the_session() {
 }
 
 #[test]
-fn row_23_what_is_written_before_the_handler_answers_is_in_the_response() {
+fn rule_23_what_is_written_before_the_handler_answers_is_in_the_response() {
     events::listen();
     let layer = layer();
     let steps = Cell::new(0);
@@ -801,7 +801,7 @@ fn row_23_what_is_written_before_the_handler_answers_is_in_the_response() {
 }
 
 #[test]
-fn row_23_a_write_that_was_accepted_is_in_the_response() {
+fn rule_23_a_write_that_was_accepted_is_in_the_response() {
     events::listen();
     let layer = layer();
     for round in 0..200 {

@@ -136,6 +136,9 @@ impl Built {
             for part in 0..settings.parts.max(1) {
                 let number = names.number(&Chunks::name(&attributes.full_name(), part));
                 let line = line(names.start(number), &attributes.removal(), None)?;
+                if removals.iter().any(|known| known.line == line) {
+                    continue;
+                }
                 removals.push(Removal {
                     name: number,
                     own: false,

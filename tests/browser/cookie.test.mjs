@@ -9,7 +9,19 @@ import http from 'node:http';
 import https from 'node:https';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { NAME, Server, browse, greeting, jar, logIn, logOut, loginForm, newProfile, serve } from './support.mjs';
+import {
+  NAME,
+  Server,
+  afterwards,
+  browse,
+  greeting,
+  jar,
+  logIn,
+  logOut,
+  loginForm,
+  newProfile,
+  serve,
+} from './support.mjs';
 
 const FOURTEEN_DAYS = 14 * 86_400;
 
@@ -200,7 +212,7 @@ async function httpsFront(t, server) {
     onward.on('error', () => response.destroy());
     request.pipe(onward);
   });
-  t.after(() => {
+  afterwards(t, () => {
     front.close();
     front.closeAllConnections();
   });

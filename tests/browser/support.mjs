@@ -16,7 +16,7 @@ export const PASSWORD = 'correct horse';
 export const NAME = '__Host-session';
 
 /// Cleans up when the test `t` ends, last things first; `t.after` alone does the first things first.
-function afterwards(t, clean) {
+export function afterwards(t, clean) {
   if (!cleaners.has(t)) {
     cleaners.set(t, []);
     t.after(async () => {

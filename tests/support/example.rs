@@ -2,18 +2,20 @@
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 use std::{
-    net::{SocketAddr, TcpListener, TcpStream},
+    env,
+    ffi::OsStr,
+    io::{BufRead as _, BufReader},
+    net::TcpListener,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
-    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-/// The binary of an example; `cargo test` has built it already, unless it was asked for this test alone.
+/// The binary of an example; `cargo test` has built it already, unless it was asked for one test alone.
 pub fn build(name: &str) -> PathBuf {
-    let mut cargo = Command::new(env!("CARGO"));
+    let mut cargo = command(env!("CARGO"));
     cargo.args([
         "build",
         "--quiet",
@@ -39,57 +41,59 @@ pub fn build(name: &str) -> PathBuf {
     built.unwrap_or_else(|| panic!("cargo has built no {name}"))
 }
 
+/// A command that may call cargo. What cargo tells a test about its package would have it build dependencies anew.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+        {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// A port that nobody listens on.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// A program that listens on a port. It ends with the test.
-pub struct Server {
-    child: Child,
-    pub addr: SocketAddr,
-}
+/// A running program. It ends with the test.
+pub struct Server(Child);
 
 impl Server {
-    /// Starts it and waits until it answers.
-    pub fn start(command: &mut Command, port: u16) -> Self {
-        let mut server = Self {
-            child: command.stdin(Stdio::null()).spawn().unwrap(),
-            addr: SocketAddr::from(([127, 0, 0, 1], port)),
-        };
-        server.wait_for(port, Duration::from_secs(60));
+    /// Starts it and waits until it has printed a line that begins so.
+    pub fn start(command: &mut Command, ready: &str) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let server = Self(child);
+        let is_ready = lines
+            .by_ref()
+            .any(|line| line.is_ok_and(|line| line.starts_with(ready)));
+        assert!(is_ready, "it ended without {ready:?}");
+        // Or it would wait when the pipe is full.
+        thread::spawn(|| lines.for_each(drop));
         server
     }
 
-    /// Waits until somebody listens on the port.
-    pub fn wait_for(&mut self, port: u16, limit: Duration) {
-        let start = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            let ended = self.child.try_wait().unwrap();
-            assert!(
-                ended.is_none() && start.elapsed() < limit,
-                "nobody listens on {port}: {ended:?}"
-            );
-            thread::yield_now();
-        }
-    }
-
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.0.id()
     }
 
     /// Sends a signal and waits for the end.
     #[cfg(unix)]
     pub fn stop(mut self, signal: &str) -> ExitStatus {
-        let kill = format!("kill -{signal} {}", self.child.id());
+        let kill = format!("kill -{signal} {}", self.0.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-        self.child.wait().unwrap()
+        self.0.wait().unwrap()
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

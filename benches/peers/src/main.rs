@@ -1,0 +1,6 @@
+mod allocations;
+mod handlers;
+mod request;
+mod rows;
+mod runner;
+fn main() {}
