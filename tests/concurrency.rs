@@ -680,6 +680,10 @@ fn use_everything(session: &Session) {
     let _ = session.authenticated();
 }
 
+fn done<T>(result: Result<T, Error>) {
+    let _: T = result.unwrap();
+}
+
 /// Reaches for the session while it is written, and while it is read.
 struct Nosy;
 
@@ -703,13 +707,13 @@ fn values_may_use_the_session_while_they_are_read_and_written() {
         let layer = SessionLayer::with_codec(Plain::new()).clock(Clock::new().reader());
         let deeds: [fn(&Session); 8] = [
             |s| s.insert("a", Nosy).unwrap(),
-            |s| drop(s.get::<Nosy>("a").unwrap()),
-            |s| drop(s.take::<Nosy>("a").unwrap()),
-            |s| drop(s.to_map::<BTreeMap<String, Nosy>>().unwrap()),
-            |s| drop(s.get_or_insert_with("a", || Nosy).unwrap()),
-            |s| drop(s.get_or_insert_with("new", || Nosy).unwrap()),
-            |s| drop(poll_now(s.update("a", |_: Option<Nosy>| Nosy)).unwrap()),
-            |s| drop(poll_now(s.update("new", |_: Option<Nosy>| Nosy)).unwrap()),
+            |s| done(s.get::<Nosy>("a")),
+            |s| done(s.take::<Nosy>("a")),
+            |s| done(s.to_map::<BTreeMap<String, Nosy>>()),
+            |s| done(s.get_or_insert_with("a", || Nosy)),
+            |s| done(s.get_or_insert_with("new", || Nosy)),
+            |s| done(poll_now(s.update("a", |_: Option<Nosy>| Nosy))),
+            |s| done(poll_now(s.update("new", |_: Option<Nosy>| Nosy))),
         ];
         for deed in deeds {
             send(&layer, &planted(r#"{"a":1}"#, &Clock::new()), |session| {
@@ -809,15 +813,12 @@ fn a_panic_of_user_code_leaves_the_session_as_it_was() {
         let attempt = |deed: &dyn Fn()| {
             assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(deed)).is_err());
         };
-        attempt(&|| drop(session.get_or_insert_with("b", || -> u8 { panic!("as told") })));
-        attempt(&|| {
-            drop(poll_now(
-                session.update("a", |_: Option<u8>| -> u8 { panic!("as told") }),
-            ))
-        });
+        attempt(&|| done(session.get_or_insert_with("b", || -> u8 { panic!("as told") })));
+        let panicking = |_: Option<u8>| -> u8 { panic!("as told") };
+        attempt(&|| done(poll_now(session.update("a", panicking))));
         session.insert("a", 2).unwrap();
         panics.store(true, Ordering::SeqCst);
-        attempt(&|| drop(poll_now(session.save())));
+        attempt(&|| done(poll_now(session.save())));
         panics.store(false, Ordering::SeqCst);
         assert!(session.is_modified());
         assert_eq!(session.keys().unwrap(), ["a"]);

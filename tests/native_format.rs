@@ -125,7 +125,7 @@ fn row_9_every_other_byte_at_every_position_of_the_text() {
                 }
             }
             // All but the control characters, which HTTP does not carry.
-            let least = if good.len() % 4 == 0 { 256 - 1 - 32 } else { 6 };
+            let least = if good.len().is_multiple_of(4) { 256 - 1 - 32 } else { 6 };
             assert!(sent >= good.len() * least, "{sent}");
         }
     }
@@ -687,5 +687,51 @@ fn parts_of_two_sessions_never_join() {
         // With both second parts there, each first one finds its own.
         assert_eq!(read(&format!("{}; {}; {}", a[0], b[1], a[1])), Ok("a".to_owned()));
         assert_eq!(read(&format!("{}; {}; {}", b[1], b[0], a[1])), Ok("b".to_owned()));
+        // Others that were left over do not even have the length, so they cost nothing, however many.
+        let stale = "__Host-session.1=stale; ".repeat(40);
+        assert_eq!(read(&format!("{stale}{}; {}", a[0], a[1])), Ok("a".to_owned()));
     }
+}
+
+#[test]
+fn the_id_is_the_sessions_own_until_it_is_renewed_and_issued_always_grows() {
+    let clock = Clock::new();
+    let layer = SessionLayer::signed(Key::generate().unwrap()).clock(clock.reader());
+    let mut ids = std::collections::HashSet::new();
+    for _ in 0..20 {
+        let mut jar = Jar::new();
+        let mut step = |change: &dyn Fn(&http_session::Session)| {
+            jar.visit(&layer, |session| {
+                change(session);
+                ok()
+            });
+            let bytes = frame(&jar.0[0].value);
+            let number =
+                |from: usize, to: usize| bytes[from..to].iter().fold(0, |n: u64, &byte| n << 8 | u64::from(byte));
+            (bytes[31..47].to_vec(), number(9, 15), number(15, 21))
+        };
+        let insert = |n: u32| move |session: &http_session::Session| session.insert("n", n).unwrap();
+        let (id, created, issued) = step(&insert(1));
+        assert!(ids.insert(id.clone()));
+        assert_eq!(created, issued);
+        // Even if no time passes, or a clock is set back.
+        let (same, kept, second) = step(&insert(2));
+        assert_eq!((&same, kept, second), (&id, created, issued + 1));
+        clock.set(clock.now() - Duration::from_secs(10));
+        let (same, kept, third) = step(&insert(3));
+        assert_eq!((&same, kept, third), (&id, created, issued + 2));
+        clock.advance(Duration::from_secs(100));
+        let (same, kept, fourth) = step(&insert(4));
+        assert_eq!((&same, kept, fourth), (&id, created, issued + 90_000));
+        let (renewed, kept, _) = step(&|session| session.renew().unwrap());
+        assert!(ids.insert(renewed));
+        assert_eq!(kept, created);
+        let (anew, later, _) = step(&|session| {
+            session.destroy().unwrap();
+            session.insert("n", 5).unwrap();
+        });
+        assert!(ids.insert(anew));
+        assert_eq!(later, created + 90_000);
+    }
+    assert!(!ids.contains(&vec![0; 16]));
 }

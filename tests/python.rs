@@ -49,7 +49,7 @@ fn python_reads_what_we_write_and_refuses_what_we_refuse() {
             } else {
                 Value::Null
             };
-            let question = written.question(keys, &written.name, &written.app, codec);
+            let question = written.question(&keys, &written.name, &written.app, &codec);
             questions += &format!("{question}\n");
             answers.push(written.fields);
         }
@@ -183,7 +183,7 @@ impl Written {
         }
     }
 
-    fn question(&self, keys: Value, name: &str, app: &str, codec: Value) -> Value {
+    fn question(&self, keys: &Value, name: &str, app: &str, codec: &Value) -> Value {
         json!({"key": keys, "name": name, "cookie": self.text, "app": app, "codec": codec})
     }
 }
@@ -267,7 +267,7 @@ fn random_key_text(random: &mut Random) -> String {
     }
 }
 
-/// SplitMix64, whose seed is printed, so that a failure can be had again.
+/// `SplitMix64`, whose seed is printed, so that a failure can be had again.
 struct Random(u64);
 
 impl Random {

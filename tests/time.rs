@@ -69,6 +69,8 @@ fn write(layer: &SessionLayer, cookie: &str, also: impl FnOnce(&Session)) -> Str
     line.split(';').next().unwrap().to_owned()
 }
 
+type Use = fn(&Session);
+
 /// Uses the session, and changes nothing.
 fn read(session: &Session) {
     session.len().unwrap();
@@ -597,7 +599,7 @@ fn row_39_nothing_but_a_proof_of_identity_prolongs_the_absolute_lifetime() {
             .max_age_limit(secs(10_000))
             .rolling(true)
             .absolute_lifetime(secs(250));
-        let prolongs: [(fn(&Session), bool); 5] = [
+        let prolongs: [(Use, bool); 5] = [
             (read, false),
             (|s| s.insert("n", 7).unwrap(), false),
             (|s| s.renew().unwrap(), false),
@@ -653,8 +655,7 @@ fn the_browser_is_never_told_more_than_what_is_left() {
     let (layer, clock) = plain();
     let layer = layer.max_age(secs(100)).absolute_lifetime(secs(250));
     let began = clock.now();
-    let header = planted(r#"{"n":0}"#, &clock);
-    let mut header = header;
+    let mut header = planted(r#"{"n":0}"#, &clock);
     for (at, told) in [
         (secs(0), 100),
         (secs(100), 100),
@@ -669,8 +670,7 @@ fn the_browser_is_never_told_more_than_what_is_left() {
             assert_eq!(session.created_at().unwrap(), Some(began));
             ok()
         });
-        // Time of issue and clock may differ by the millisecond that keeps writes apart.
-        assert!([told, told.max(1) - u64::from(at == secs(0))].contains(&max_age(response.headers()).unwrap()));
+        assert_eq!(max_age(response.headers()), Some(told));
         header = cookie(&sent(response.headers()).unwrap());
     }
     // Close to the end a refresh gains nothing, and is not sent.
@@ -681,13 +681,13 @@ fn the_browser_is_never_told_more_than_what_is_left() {
             .with_created(began)
             .with_issued(began + secs(150)),
     );
-    for (at, due) in [(170, false), (250, false)] {
+    for at in [170, 250] {
         clock.set(began + secs(at));
         let response = send(&rolling, &planted, |session| {
             session.len().unwrap();
             ok()
         });
-        assert_eq!(sent(response.headers()).is_some(), due);
+        assert!(sent(response.headers()).is_none());
     }
 }
 
@@ -920,7 +920,7 @@ fn limits() -> impl Strategy<Value = Limits> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1_000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(600) })]
 
     #[test]
     fn every_limit_at_once_is_what_the_arithmetic_says(limits in limits(), deeds in deeds()) {

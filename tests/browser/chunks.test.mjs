@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { NAME, Server, addNote, browse, greeting, jar, logIn, logOut, loginForm, newProfile, notes } from './support.mjs';
+import { NAME, Server, addNote, browse, greeting, jar, logIn, logOut, loginForm, newProfile, notes, press } from './support.mjs';
 
 const LIMIT = 4096;
 
@@ -55,7 +55,7 @@ test('a session that becomes shorter leaves no part behind, nor does a logout', 
   await page.getByText(long).waitFor();
   assert.deepEqual(names(await jar(browser)), [NAME, `${NAME}.1`, `${NAME}.2`, `${NAME}.3`]);
 
-  await page.getByRole('button', { name: 'Clear notes' }).click();
+  await press(page, 'Clear notes');
   await page.getByText('No notes yet.').waitFor();
   assert.deepEqual(names(await jar(browser)), [NAME]);
   await page.reload();

@@ -164,17 +164,24 @@ export async function jar(browser) {
 
 // --- What users do. `frame` is a page or a frame.
 
+/// Presses a button that sends a form, and waits until the page that it stood on is gone.
+export async function press(frame, name) {
+  await frame.locator('html').evaluate((root) => root.setAttribute('data-left', ''));
+  await frame.getByRole('button', { name }).click();
+  await frame.locator('html:not([data-left])').waitFor({ state: 'attached' });
+}
+
 export async function logIn(frame, user = 'ada', password = PASSWORD) {
   await frame.getByLabel('User').fill(user);
   await frame.getByLabel('Password').fill(password);
-  await frame.getByRole('button', { name: 'Log in' }).click();
+  await press(frame, 'Log in');
 }
 
-export const logOut = (frame) => frame.getByRole('button', { name: 'Log out' }).click();
+export const logOut = (frame) => press(frame, 'Log out');
 
 export async function addNote(frame, text) {
   await frame.getByLabel('New note').fill(text);
-  await frame.getByRole('button', { name: 'Add note' }).click();
+  await press(frame, 'Add note');
 }
 
 /// Waits for the page of a user who is logged in.
@@ -184,5 +191,15 @@ export const greeting = (frame, name = 'Ada Lovelace') =>
 /// Waits for the login form.
 export const loginForm = (frame) => frame.getByRole('heading', { name: 'Log in' }).waitFor();
 
-export const notes = (frame) => frame.locator('li:not(.none)').allTextContents();
-export const visits = async (frame) => Number(await frame.locator('#visits').textContent());
+export async function notes(frame) {
+  await wholePage(frame);
+  return frame.locator('li:not(.none)').allTextContents();
+}
+
+export async function visits(frame) {
+  await wholePage(frame);
+  return Number(await frame.locator('#visits').textContent());
+}
+
+/// Waits for what comes last.
+const wholePage = (frame) => frame.locator('aside').waitFor();

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::{handlers::Task, runner::Runner};
 
 /// Name of the session cookie where it can be chosen.
-const NAME: &str = "__Host-session";
+pub const NAME: &str = "__Host-session";
 
 const TWO_WEEKS: Duration = Duration::from_secs(14 * 86_400);
 
