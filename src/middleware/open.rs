@@ -215,19 +215,22 @@ fn combine(
     if choices.iter().any(Vec::is_empty) {
         return Err(Reject::Malformed);
     }
+    // Browsers keep the cookies of one scope in one order, so the parts that stand at the same place come first.
+    let longest = choices.iter().map(Vec::len).max().unwrap_or(0);
+    let aligned = (0..longest).map(|at| choices.iter().map(|values| values.get(at).copied()).collect::<Option<Vec<_>>>());
     let ways = choices.iter().map(Vec::len).fold(1, usize::saturating_mul);
-    let mut result = Err(Reject::Malformed);
-    for way in 0..ways.min(ATTEMPTS.into()) {
+    let mixed = (0..if ways > 1 { ways } else { 0 }).map(|way| {
         // The digits of `way`, each in the base of its choices.
         let mut rest = way;
-        let picked: Vec<&[u8]> = choices
-            .iter()
-            .map(|values| {
-                let pick = values[rest % values.len()];
-                rest /= values.len();
-                pick
-            })
-            .collect();
+        let digits = choices.iter().map(|values| {
+            let pick = values[rest % values.len()];
+            rest /= values.len();
+            pick
+        });
+        Some(digits.collect::<Vec<_>>())
+    });
+    let mut result = Err(Reject::Malformed);
+    for picked in aligned.chain(mixed).flatten().take(ATTEMPTS.into()) {
         result = decode(&picked);
         // Or there is no leave for another MAC.
         if matches!(result, Ok(_) | Err(Reject::Ambiguous)) {

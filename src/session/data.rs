@@ -189,10 +189,7 @@ impl Data {
                 change.in_place = in_place;
                 self.changes.push(change);
             }
-            Some(at) => {
-                self.changes[at].in_place |= value.is_none();
-                self.changes[at].value = value;
-            }
+            Some(at) => self.changes[at].value = value,
             None if forget => {}
             None => self.changes.push(Change {
                 key: key.to_owned(),
@@ -326,7 +323,9 @@ impl<'de> Visitor<'de> for Index<'de> {
                 return Err(A::Error::custom("a member outside of the text"));
             };
             let unescaped = if memchr::memchr(b'\\', key.as_bytes()).is_some() {
-                Some(serde_json::from_str::<Box<str>>(key).map_err(A::Error::custom)?)
+                // Half a surrogate pair, which is a key in other languages and none in Rust, is kept under a name of its own.
+                let unescaped = serde_json::from_str::<Box<str>>(key);
+                Some(unescaped.unwrap_or_else(|_| format!("\u{10ffff}{key}").into()))
             } else {
                 None
             };

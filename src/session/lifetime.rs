@@ -48,6 +48,9 @@ impl Lifetime {
         if self.never {
             return Err(Reject::Expired);
         }
+        if self.deadline(meta).is_some_and(|end| now > end) {
+            return Err(Reject::Expired);
+        }
         let (Some(max_age), Some(issued)) = (self.max_age, meta.issued) else {
             return Ok(());
         };
@@ -106,7 +109,8 @@ impl Lifetime {
     }
 
     fn deadline(&self, meta: &Meta) -> Option<Millis> {
-        let start = meta.created.max(meta.authenticated)?;
+        // Without a time of creation, the last write is the earliest time that is known.
+        let start = meta.created.or(meta.issued).max(meta.authenticated)?;
         self.absolute.map(|lifetime| start.saturating_add(lifetime))
     }
 }

@@ -222,6 +222,8 @@ impl State {
 
     pub(crate) fn clear(&mut self) {
         self.data.clear();
+        // What is set from here on says nothing about who was authenticated before.
+        self.rewrite |= self.meta.authenticated.take().is_some();
         // A clock that is wrong must not cost anybody their session by the way.
         self.ended |= self.rejected != Some(Reject::NotYetValid);
     }
@@ -281,7 +283,8 @@ impl State {
         if self.meta.id.is_none() {
             self.meta.id = source.new_id()?;
         }
-        self.meta.created.get_or_insert(now);
+        // A session from a format that does not say when it began is at least as old as its last cookie.
+        self.meta.created.get_or_insert(self.meta.issued.unwrap_or(now));
         // Never backwards: of two cookies of one session, the later written is the newer. Nor so far ahead that it would not
         // be accepted.
         let latest = now.saturating_add(LEEWAY).min(LAST_MILLIS);

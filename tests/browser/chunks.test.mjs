@@ -3,7 +3,20 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { NAME, Server, addNote, browse, greeting, jar, logIn, logOut, loginForm, newProfile, notes, press } from './support.mjs';
+import {
+  NAME,
+  Server,
+  addNote,
+  browse,
+  greeting,
+  jar,
+  logIn,
+  logOut,
+  loginForm,
+  newProfile,
+  notes,
+  press,
+} from './support.mjs';
 
 const LIMIT = 4096;
 

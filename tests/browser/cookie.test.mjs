@@ -1,5 +1,5 @@
-// The cookie as Chromium stored it: name, attributes, lifetime; on loopback, on other hosts, over HTTP and HTTPS; and what
-// scripts and sibling domains can do to it.
+// The cookie as Chromium stored it: name, attributes, lifetime; on loopback, on other hosts, over HTTP and HTTPS; and
+// what scripts and sibling domains can do to it.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

@@ -15,7 +15,8 @@ async function embed(page, host, port) {
   return page.frameLocator('iframe');
 }
 
-const inFrame = (application) => `<!doctype html><title>Outside</title><iframe src="${application}/" width="900" height="600"></iframe>`;
+const inFrame = (application) =>
+  `<!doctype html><title>Outside</title><iframe src="${application}/" width="900" height="600"></iframe>`;
 
 test('on its own site the cookie is stored in the partition of that site', async (t) => {
   const server = await Server.start(t, { PARTITIONED: '1' });

@@ -1,5 +1,5 @@
-// What the browser tests share: the example as a process that can be restarted, a browser with a profile of its own, and
-// cookies as that browser stored them.
+// What the browser tests share: the example as a process that can be restarted, a browser with a profile of its own,
+// and cookies as that browser stored them.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -12,7 +12,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
-export const PASSWORD = 'correct horse';
+const PASSWORD = 'correct horse';
 export const NAME = '__Host-session';
 
 /// Cleans up when the test `t` ends, last things first; `t.after` alone does the first things first.

@@ -7,7 +7,7 @@ import { NAME, Server, addNote, browse, greeting, jar, logIn, logOut, loginForm,
 const names = (cookies) => cookies.map((cookie) => cookie.name);
 const isPartitioned = (cookie) => cookie.partitionKey?.topLevelSite === 'http://localhost';
 
-// Ada is logged in, and one tab still shows the login form. Then `Partitioned` is switched, and this is the first request.
+// Ada is logged in, and one tab still shows the login form. Then `Partitioned` is switched, and the first request is:
 const FIRST = {
   async 'an update'({ page, note }) {
     await addNote(page, 'after');
