@@ -277,8 +277,21 @@ fn chunking_is_off_unless_it_is_asked_for_and_has_its_limits() {
                 Err(Error::Config { .. })
             ));
         }
+        // After the setting is lowered, what is out is read, written shorter, and its further parts go.
         let longer = write(&layer.clone().chunked(4), &filler('x', 11_000));
-        assert_eq!(read(&layer.chunked(3), &header(&longer)), Err(Some(Reject::TooLarge)));
+        let lowered = layer.clone().chunked(2);
+        assert_eq!(read(&lowered, &header(&longer)), good(filler('x', 11_000)));
+        let response = send(&lowered, &header(&longer), |session| {
+            fill(session, "short");
+            ok()
+        });
+        let lines = set_cookies(response.headers());
+        assert_eq!(removals(&lines), (1..longer.len()).map(|part| format!("{NAME}.{part}")).collect::<Vec<_>>());
+        let response = send(&lowered, &header(&longer), |session| {
+            fill(session, &filler('y', 11_000));
+            ok()
+        });
+        assert!(matches!(response.extensions().get(), Some(Error::TooLarge { .. })));
     }
     // A format that cannot be cut is not.
     #[derive(Clone)]

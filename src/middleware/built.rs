@@ -45,7 +45,8 @@ pub(super) struct Reader {
     pub(super) companions: Vec<usize>,
     /// From part 1 on.
     pub(super) parts: Vec<usize>,
-    pub(super) chunks: Chunks,
+    pub(super) written: Chunks,
+    pub(super) read: Chunks,
 }
 
 pub(super) struct BuiltFallback {
@@ -133,7 +134,7 @@ impl Built {
         for scope in &settings.retired {
             let attributes = attributes.with(scope);
             attributes.check()?;
-            for part in 0..settings.parts.max(1) {
+            for part in 0..=own.parts.len() {
                 let number = names.number(&Chunks::name(&attributes.full_name(), part));
                 let line = line(names.start(number), &attributes.removal(), None)?;
                 if removals.iter().any(|known| known.line == line) {
@@ -203,8 +204,12 @@ impl Reader {
                 .iter()
                 .map(|suffix| names.number(&format!("{name}{suffix}")))
                 .collect(),
-            parts: (1..parts).map(|part| names.number(&Chunks::name(name, part))).collect(),
-            chunks: Chunks::new(name.len(), parts),
+            // All that a higher setting may have written before.
+            parts: (1..if parts > 1 { MAX_PARTS } else { 1 })
+                .map(|part| names.number(&Chunks::name(name, part)))
+                .collect(),
+            written: Chunks::new(name.len(), parts),
+            read: Chunks::new(name.len(), MAX_PARTS),
             codec,
             format,
         })

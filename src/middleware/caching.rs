@@ -124,12 +124,13 @@ fn withdraw_public(headers: &mut HeaderMap) {
 /// Headers for one kind of cache go before `Cache-Control`, so they must say the same.
 fn restrict_targeted(headers: &mut HeaderMap) {
     for (name, value) in headers.iter_mut() {
-        if forbids(value) {
+        // The name first: it says no at once, and the value may be a long cookie.
+        if !is_targeted(name) || forbids(value) {
             continue;
         }
         if *name == SURROGATE_CONTROL {
             *value = NO_STORE;
-        } else if name.as_str().ends_with(TARGETED) {
+        } else {
             *value = PRIVATE;
         }
     }

@@ -218,6 +218,9 @@ impl<R> SessionLayer<R> {
     /// Splits a session that is too long for one cookie over up to this many, 1 to 4. By default 1: a longer session is
     /// [`Error::TooLarge`].
     ///
+    /// With 2 or more, what a higher setting wrote is still read, and tidied up when it is written again. With 1, no further
+    /// cookies are looked for: on the way there, go by 2 for one `max_age`.
+    ///
     /// Browsers keep 4,096 bytes of name and value per cookie and send all of it with each request, and what is between
     /// browser and server limits the whole request head: nginx 8 KB per line (`large_client_header_buffers`), Apache 8,190 bytes
     /// per line (`LimitRequestFieldSize`), Node 16 KB, AWS load balancers 16 KB per line, `HAProxy` 16 KB (`tune.bufsize`), hyper

@@ -88,10 +88,10 @@ impl Built {
         }
         let too_large = |size| Error::TooLarge {
             size,
-            limit: reader.chunks.limit(),
+            limit: reader.written.limit(),
         };
-        let Some(mut lengths) = reader.chunks.lengths(value.len()) else {
-            return Err(too_large(reader.chunks.size(value.len())));
+        let Some(mut lengths) = reader.written.lengths(value.len()) else {
+            return Err(too_large(reader.written.size(value.len())));
         };
         let first = lengths.next().unwrap_or(0);
         let mut further = Vec::new();

@@ -170,7 +170,7 @@ impl Reader {
             && let Some(len) = self.codec.text_len(value)
             && len > value.len()
         {
-            let mut lengths = self.chunks.lengths(len).ok_or(Reject::TooLarge)?;
+            let mut lengths = self.read.lengths(len).ok_or(Reject::TooLarge)?;
             if lengths.next() != Some(value.len()) {
                 return Err(Reject::Malformed);
             }

@@ -26,7 +26,9 @@ fn main() {
     match arguments[..] {
         ["--repeat", row, size, case, requests] => {
             let size = Size::ALL.into_iter().find(|known| known.name() == size);
-            let case = Case::ALL.into_iter().find(|known| format!("{known:?}").eq_ignore_ascii_case(case));
+            let case = Case::ALL
+                .into_iter()
+                .find(|known| format!("{known:?}").eq_ignore_ascii_case(case));
             let (Some(size), Some(case), Ok(requests)) = (size, case, requests.parse()) else {
                 fail();
             };

@@ -64,13 +64,18 @@ pub fn measure(rounds: usize) -> Results {
     let mut cookies = HashMap::new();
     for round in 0..rounds.max(1) {
         // One row spawns a task for each layer. They are never run, and end with the runtime.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime");
         let _context = runtime.enter();
         // Stores are new in each round, or those that never forget would grow all the time.
         let contenders: Vec<(&Row, Box<dyn Contender>)> = ROWS.iter().map(|row| (row, (row.make)())).collect();
         for size in Size::ALL {
-            let mut known: Vec<_> =
-                contenders.iter().map(|(row, contender)| (row.name, &**contender, cookie(&**contender, size))).collect();
+            let mut known: Vec<_> = contenders
+                .iter()
+                .map(|(row, contender)| (row.name, &**contender, cookie(&**contender, size)))
+                .collect();
             if round == 0 {
                 for (row, contender, cookie) in &known {
                     check(row, *contender, cookie.as_deref());
@@ -112,7 +117,10 @@ pub fn measure(rounds: usize) -> Results {
 
 /// Sends requests of one cell and nothing else, for a profiler.
 pub fn repeat(row: &str, size: Size, case: Case, requests: usize) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
     let _context = runtime.enter();
     let row = ROWS.iter().find(|known| known.name == row).expect("the name of a row");
     let contender = (row.make)();
@@ -131,7 +139,10 @@ fn cookie(contender: &dyn Contender, size: Size) -> Option<String> {
 
 fn session_cookie(lines: &[HeaderValue]) -> Option<String> {
     let name = format!("{}=", rows::NAME);
-    lines.iter().map(pair).find(|pair| pair.starts_with(&name) || pair.starts_with("session="))
+    lines
+        .iter()
+        .map(pair)
+        .find(|pair| pair.starts_with(&name) || pair.starts_with("session="))
 }
 
 fn set_up(contender: &dyn Contender, cookie: Option<&str>, case: Case) -> Option<(Box<dyn Runner>, HeaderMap)> {
@@ -158,7 +169,10 @@ fn check(row: &str, contender: &dyn Contender, cookie: Option<&str>) {
     let created = session_cookie(&send(Task::Create, headers(None)));
     assert!(created.is_some(), "{row} creates no session");
     let written = session_cookie(&send(Task::Write, headers(Some(cookie))));
-    send(Task::Verify, headers(Some(&written.unwrap_or_else(|| panic!("{row} writes no cookie")))));
+    send(
+        Task::Verify,
+        headers(Some(&written.unwrap_or_else(|| panic!("{row} writes no cookie")))),
+    );
 }
 
 fn count(runner: &mut dyn Runner, headers: &HeaderMap) -> Allocations {
@@ -171,7 +185,9 @@ fn repetition(runner: &mut dyn Runner, headers: &HeaderMap) -> f64 {
     for _ in 0..WARM_UP {
         runner.batch(headers);
     }
-    let mut times: Vec<f64> = (0..BATCHES).map(|_| runner.batch(headers).as_nanos() as f64 / BATCH as f64).collect();
+    let mut times: Vec<f64> = (0..BATCHES)
+        .map(|_| runner.batch(headers).as_nanos() as f64 / BATCH as f64)
+        .collect();
     quantile(&mut times, 0.5)
 }
 

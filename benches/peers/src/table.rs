@@ -36,9 +36,10 @@ pub fn print(results: &Results, rounds: usize) {
     println!("| cookie, name and value, bytes | small | large |");
     println!("|---|--:|--:|");
     for row in &ROWS {
-        if let (Some(small), Some(large)) =
-            (results.cookie(row.name, Size::Small), results.cookie(row.name, Size::Large))
-        {
+        if let (Some(small), Some(large)) = (
+            results.cookie(row.name, Size::Small),
+            results.cookie(row.name, Size::Large),
+        ) {
             println!("| {} | {small} | {large} |", row.title());
         }
     }

@@ -141,7 +141,9 @@ where
         let request = request(&convert(headers));
         let (response, allocations) = allocations::count(|| done(self.service.call(request)));
         let lines = response.headers().get_all(actix_header::SET_COOKIE);
-        let lines = lines.map(|line| HeaderValue::from_bytes(line.as_bytes()).expect("a value")).collect();
+        let lines = lines
+            .map(|line| HeaderValue::from_bytes(line.as_bytes()).expect("a value"))
+            .collect();
         (lines, allocations)
     }
 }
@@ -155,11 +157,18 @@ fn convert(headers: &HeaderMap) -> Vec<(actix_header::HeaderName, actix_header::
     let line = |(name, value): (&http::HeaderName, &HeaderValue)| {
         let name = actix_header::HeaderName::from_bytes(name.as_str().as_bytes()).expect("a name");
         let bytes = bytes::Bytes::copy_from_slice(value.as_bytes());
-        (name, actix_header::HeaderValue::from_maybe_shared(bytes).expect("a value"))
+        (
+            name,
+            actix_header::HeaderValue::from_maybe_shared(bytes).expect("a value"),
+        )
     };
     headers.iter().map(line).collect()
 }
 
 fn request(headers: &[(actix_header::HeaderName, actix_header::HeaderValue)]) -> ServiceRequest {
-    headers.iter().cloned().fold(TestRequest::default(), TestRequest::append_header).to_srv_request()
+    headers
+        .iter()
+        .cloned()
+        .fold(TestRequest::default(), TestRequest::append_header)
+        .to_srv_request()
 }

@@ -121,7 +121,9 @@ impl Contender for TowerCookies {
             (task, true) => tower(&layer, move |request: Request| async move {
                 let cookies: &Cookies = request.extensions().get().expect("cookies");
                 let cookies = cookies.private(&KEY);
-                let session = cookies.get(NAME).and_then(|cookie| serde_json::from_str(cookie.value()).ok());
+                let session = cookies
+                    .get(NAME)
+                    .and_then(|cookie| serde_json::from_str(cookie.value()).ok());
                 if let Some(session) = handle(task, session) {
                     cookies.add(cookie(to_json(&session)));
                 }
@@ -157,7 +159,10 @@ impl Contender for Jar {
             tower(&Identity::new(), move |request: Request| async move {
                 let mut jar = CookieJar::new();
                 let lines = request.headers().get_all(COOKIE).iter();
-                for cookie in lines.filter_map(|line| line.to_str().ok()).flat_map(Cookie::split_parse) {
+                for cookie in lines
+                    .filter_map(|line| line.to_str().ok())
+                    .flat_map(Cookie::split_parse)
+                {
                     if let Ok(cookie) = cookie {
                         jar.add_original(cookie.into_owned());
                     }

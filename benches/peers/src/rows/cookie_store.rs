@@ -38,9 +38,17 @@ impl Contender for CookieStore {
             .with_expiry(expiry);
         let key = self.key.clone();
         Some(if self.private {
-            runner!(CookieSessionManagerLayer::private(key).with_config(config), Session, task)
+            runner!(
+                CookieSessionManagerLayer::private(key).with_config(config),
+                Session,
+                task
+            )
         } else {
-            runner!(CookieSessionManagerLayer::signed(key).with_config(config), Session, task)
+            runner!(
+                CookieSessionManagerLayer::signed(key).with_config(config),
+                Session,
+                task
+            )
         })
     }
 }

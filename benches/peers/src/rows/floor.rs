@@ -341,7 +341,9 @@ impl<C: Crypto> Document for Spans<C> {
     fn open(&self, cookie: &[u8]) -> Option<Text> {
         let frame = self.0.open(URL_SAFE_NO_PAD.decode_to_vec(cookie).ok()?)?;
         let json = String::from_utf8(frame).ok()?;
-        let members = serde_json::Deserializer::from_str(&json).deserialize_map(Index(&json)).ok()?;
+        let members = serde_json::Deserializer::from_str(&json)
+            .deserialize_map(Index(&json))
+            .ok()?;
         Some(Text {
             members,
             json,
@@ -398,7 +400,11 @@ impl<C: Crypto> Document for Spans<C> {
     }
 
     fn len(text: &Text) -> usize {
-        let added: usize = text.changes.iter().map(|(key, value)| key.len() + value.len() + 4).sum();
+        let added: usize = text
+            .changes
+            .iter()
+            .map(|(key, value)| key.len() + value.len() + 4)
+            .sum();
         (text.json.len() + added + 2 + C::EXTRA) * 4 / 3 + 4
     }
 }
@@ -466,7 +472,9 @@ impl Crypto for LessSafeKey {
         frame.extend_from_slice(&nonce);
         frame.extend_from_slice(json.as_bytes());
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = self.seal_in_place_separate_tag(nonce, Aad::empty(), &mut frame[NONCE_LEN..]).expect("a cookie");
+        let tag = self
+            .seal_in_place_separate_tag(nonce, Aad::empty(), &mut frame[NONCE_LEN..])
+            .expect("a cookie");
         frame.extend_from_slice(tag.as_ref());
         frame
     }
@@ -483,7 +491,9 @@ impl Document for Itsdangerous {
     fn open(&self, cookie: &[u8]) -> Option<Self::Session> {
         let (signed, signature) = split_last(cookie)?;
         let mut tag = [0; 20];
-        URL_SAFE_NO_PAD.decode(signature, base64_simd::Out::from_slice(&mut tag)).ok()?;
+        URL_SAFE_NO_PAD
+            .decode(signature, base64_simd::Out::from_slice(&mut tag))
+            .ok()?;
         self.0.clone().chain_update(signed).verify_slice(&tag).ok()?;
         let (text, _) = split_last(signed)?;
         let json = String::from_utf8(STANDARD.decode_to_vec(text).ok()?).ok()?;
@@ -502,11 +512,18 @@ impl Document for Itsdangerous {
         let start = line.len();
         let json = serde_json::to_string(session).expect("JSON");
         STANDARD.encode_append(json, line);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| time.as_secs());
         let stamp = now.to_be_bytes();
         line.push('.');
         URL_SAFE_NO_PAD.encode_append(&stamp[now.leading_zeros() as usize / 8..], line);
-        let tag = self.0.clone().chain_update(&line.as_bytes()[start..]).finalize().into_bytes();
+        let tag = self
+            .0
+            .clone()
+            .chain_update(&line.as_bytes()[start..])
+            .finalize()
+            .into_bytes();
         line.push('.');
         URL_SAFE_NO_PAD.encode_append(tag, line);
     }

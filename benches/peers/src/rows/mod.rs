@@ -66,28 +66,58 @@ pub const ACTIX: &str = "actix-session, signed";
 
 pub const ROWS: [Row; 19] = [
     row(SIGNED, None, Kind::Ours, SIGNED, || Box::new(ours::Ours::signed())),
-    row(ENCRYPTED, None, Kind::Ours, ENCRYPTED, || Box::new(ours::Ours::encrypted())),
-    row(STARLETTE, None, Kind::Ours, STARLETTE, || Box::new(ours::Ours::starlette())),
+    row(ENCRYPTED, None, Kind::Ours, ENCRYPTED, || {
+        Box::new(ours::Ours::encrypted())
+    }),
+    row(STARLETTE, None, Kind::Ours, STARLETTE, || {
+        Box::new(ours::Ours::starlette())
+    }),
     row(BARE, None, Kind::Floor, SIGNED, || Box::new(floor::Bare)),
     row(ARC, None, Kind::Floor, SIGNED, || Box::new(floor::OneArc)),
     row(SCAN, None, Kind::Floor, SIGNED, || Box::new(floor::Scan)),
     row(HMAC, None, Kind::Floor, SIGNED, || Box::new(floor::hmac())),
     row(AEAD, None, Kind::Floor, ENCRYPTED, || Box::new(floor::aead())),
-    row(STARLETTE_FLOOR, None, Kind::Floor, STARLETTE, || Box::new(floor::starlette())),
-    row(SESSIONS, Some("tower-sessions"), Kind::Peer, SIGNED, || Box::new(tower_sessions::Sessions::new())),
-    row(STORE_SIGNED, Some("tower-sessions-cookie-store"), Kind::Peer, SIGNED, || {
-        Box::new(cookie_store::CookieStore::signed())
+    row(STARLETTE_FLOOR, None, Kind::Floor, STARLETTE, || {
+        Box::new(floor::starlette())
     }),
-    row(STORE_PRIVATE, Some("tower-sessions-cookie-store"), Kind::Peer, ENCRYPTED, || {
-        Box::new(cookie_store::CookieStore::private())
+    row(SESSIONS, Some("tower-sessions"), Kind::Peer, SIGNED, || {
+        Box::new(tower_sessions::Sessions::new())
     }),
-    row(AXUM_SESSION, Some("axum_session"), Kind::Peer, SIGNED, || Box::new(axum_session::AxumSession::new())),
-    row(COOKIES_SIGNED, Some("tower-cookies"), Kind::Peer, SIGNED, || Box::new(by_hand::TowerCookies::signed())),
-    row(COOKIES_PRIVATE, Some("tower-cookies"), Kind::Peer, ENCRYPTED, || Box::new(by_hand::TowerCookies::private())),
-    row(EXTRA_SIGNED, Some("axum-extra"), Kind::Peer, SIGNED, || Box::new(by_hand::AxumExtra)),
-    row(JAR_SIGNED, Some("cookie"), Kind::Peer, SIGNED, || Box::new(by_hand::Jar)),
-    row(ACTIX_BARE, Some("actix-web"), Kind::Floor, SIGNED, || Box::new(actix::Bare)),
-    row(ACTIX, Some("actix-session"), Kind::Peer, SIGNED, || Box::new(actix::Actix::new())),
+    row(
+        STORE_SIGNED,
+        Some("tower-sessions-cookie-store"),
+        Kind::Peer,
+        SIGNED,
+        || Box::new(cookie_store::CookieStore::signed()),
+    ),
+    row(
+        STORE_PRIVATE,
+        Some("tower-sessions-cookie-store"),
+        Kind::Peer,
+        ENCRYPTED,
+        || Box::new(cookie_store::CookieStore::private()),
+    ),
+    row(AXUM_SESSION, Some("axum_session"), Kind::Peer, SIGNED, || {
+        Box::new(axum_session::AxumSession::new())
+    }),
+    row(COOKIES_SIGNED, Some("tower-cookies"), Kind::Peer, SIGNED, || {
+        Box::new(by_hand::TowerCookies::signed())
+    }),
+    row(COOKIES_PRIVATE, Some("tower-cookies"), Kind::Peer, ENCRYPTED, || {
+        Box::new(by_hand::TowerCookies::private())
+    }),
+    row(EXTRA_SIGNED, Some("axum-extra"), Kind::Peer, SIGNED, || {
+        Box::new(by_hand::AxumExtra)
+    }),
+    row(JAR_SIGNED, Some("cookie"), Kind::Peer, SIGNED, || {
+        Box::new(by_hand::Jar)
+    }),
+    row(ACTIX_BARE, Some("actix-web"), Kind::Floor, SIGNED, || {
+        Box::new(actix::Bare)
+    }),
+    row(ACTIX, Some("actix-session"), Kind::Peer, SIGNED, || {
+        Box::new(actix::Actix::new())
+    }),
 ];
 
 const fn row(
