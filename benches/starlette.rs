@@ -114,6 +114,9 @@ fn reject(session: &Session) {
     assert!(black_box(session.get::<u64>("visits")).unwrap().is_none());
 }
 
+/// Its name, the cookie, what the handler does, and whether a cookie is sent.
+type Case<'a> = (&'static str, &'a str, fn(&Session), bool);
+
 fn requests(criterion: &mut Criterion) {
     for (size, json) in SESSIONS {
         for (codec, layer) in [
@@ -129,7 +132,7 @@ fn requests(criterion: &mut Criterion) {
             let mut forged = cookie.to_owned();
             let digit = if forged.ends_with("AAAAA") { "B" } else { "A" };
             forged.replace_range(forged.len() - 5..forged.len() - 4, digit);
-            let cases: [(&str, &str, fn(&Session), bool); 4] = [
+            let cases: [Case<'_>; 4] = [
                 ("untouched", cookie, |_| {}, false),
                 ("read", cookie, read, false),
                 ("write", cookie, write, true),
@@ -175,7 +178,7 @@ fn hmac_sha1(criterion: &mut Criterion) {
                     .clone()
                     .chain_update(black_box(&text))
                     .verify_slice(tag.as_ref())
-                    .unwrap()
+                    .unwrap();
             });
         });
         group.finish();

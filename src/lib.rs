@@ -1,5 +1,8 @@
 #![cfg_attr(feature = "axum", doc = include_str!("../README.md"))]
-#![cfg_attr(not(feature = "axum"), doc = "HTTP sessions as tower middleware; the front page needs the feature `axum`.")]
+#![cfg_attr(
+    not(feature = "axum"),
+    doc = "HTTP sessions as tower middleware; the front page needs the feature `axum`."
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]

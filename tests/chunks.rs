@@ -286,7 +286,12 @@ fn chunking_is_off_unless_it_is_asked_for_and_has_its_limits() {
             ok()
         });
         let lines = set_cookies(response.headers());
-        assert_eq!(removals(&lines), (1..longer.len()).map(|part| format!("{NAME}.{part}")).collect::<Vec<_>>());
+        assert_eq!(
+            removals(&lines),
+            (1..longer.len())
+                .map(|part| format!("{NAME}.{part}"))
+                .collect::<Vec<_>>()
+        );
         let response = send(&lowered, &header(&longer), |session| {
             fill(session, &filler('y', 11_000));
             ok()

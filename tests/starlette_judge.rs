@@ -601,7 +601,7 @@ fn shorter_floats_and_every_kind_of_integer_keep_their_value() {
     assert_eq!(starlette::payload(line.split_once('=').unwrap().1), expected);
 }
 
-/// SplitMix64, whose seed is named when something fails.
+/// `SplitMix64`, whose seed is named when something fails.
 struct Random(u64);
 
 impl Random {

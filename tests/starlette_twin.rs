@@ -29,7 +29,7 @@ use support::{Jar, set_cookies};
 const SECRET: &str = "example";
 
 /// The session's settings, with these changed.
-fn session(changes: Value) -> Value {
+fn session(changes: &Value) -> Value {
     let mut session = json!({
         "secret_key": SECRET, "session_cookie": "session", "max_age": 1_209_600, "path": "/",
         "same_site": "lax", "https_only": false, "domain": null, "something_new": true,
@@ -40,7 +40,7 @@ fn session(changes: Value) -> Value {
     session
 }
 
-fn app(prefix: &str, session: Value) -> Value {
+fn app(prefix: &str, session: &Value) -> Value {
     json!({"prefix": prefix, "session": session, "name": "not looked at", "routes": [
         {"path": "/view_session", "methods": ["GET", "HEAD"], "action": "view_session", "name": null},
         {"path": "/update_session", "methods": ["POST"], "action": "update_session"},
@@ -93,8 +93,8 @@ impl Twin {
         }
     }
 
-    fn with(changes: Value) -> Self {
-        Self::start(&[app("", session(changes))])
+    fn with(changes: &Value) -> Self {
+        Self::start(&[app("", &session(changes))])
     }
 
     async fn send(&mut self, method: Method, path: &str, body: &str) -> Answer {
@@ -145,7 +145,7 @@ impl Twin {
 
 #[tokio::test]
 async fn the_four_actions_as_the_contract_has_them() {
-    let mut twin = Twin::with(json!({}));
+    let mut twin = Twin::with(&json!({}));
     let answer = twin.get("/view_session").await;
     assert_eq!(answer.json(), json!({"session": {}}));
     assert_eq!(answer.set_cookie(), [""; 0]);
@@ -215,7 +215,7 @@ async fn the_four_actions_as_the_contract_has_them() {
 
 #[tokio::test]
 async fn a_cookie_that_is_none_is_an_empty_session() {
-    let mut twin = Twin::with(json!({}));
+    let mut twin = Twin::with(&json!({}));
     let good = sign(SECRET, br#"{"a": 1}"#, 1_700_000_000);
     for value in ["invalid", "", "null", "a.b.c", &good, &good.replace("eyJh", "eyJi")] {
         twin.jar = Jar::new();
@@ -273,7 +273,7 @@ async fn the_line_is_spelled_as_configured() {
             "session=V; path=/; httponly; samesite=strict; secure; domain=testserver",
         ),
     ] {
-        let mut twin = Twin::with(changes);
+        let mut twin = Twin::with(&changes);
         assert_eq!(twin.spelling().await, expected);
         assert_eq!(twin.session().await, json!({"some": "data"}));
         let removed = twin.post("/clear_session", "").await.set_cookie();
@@ -293,7 +293,7 @@ async fn the_line_is_spelled_as_configured() {
 
 #[tokio::test]
 async fn a_negative_max_age_is_sent_and_refused_at_once() {
-    let mut twin = Twin::with(json!({"max_age": -1}));
+    let mut twin = Twin::with(&json!({"max_age": -1}));
     let answer = twin.post("/update_session", r#"{"some": "data"}"#).await;
     let line = answer.set_cookie().remove(0);
     assert!(line.ends_with("; path=/; Max-Age=-1; httponly; samesite=lax"), "{line}");
@@ -301,7 +301,7 @@ async fn a_negative_max_age_is_sent_and_refused_at_once() {
     twin.jar.set(line.split(';').next().unwrap());
     assert_eq!(twin.session().await, json!({}), "and if one did, it would be of no use");
 
-    let mut twin = Twin::with(json!({"max_age": 0}));
+    let mut twin = Twin::with(&json!({"max_age": 0}));
     let line = twin
         .post("/update_session", r#"{"some": "data"}"#)
         .await
@@ -312,11 +312,11 @@ async fn a_negative_max_age_is_sent_and_refused_at_once() {
 
 #[tokio::test]
 async fn several_apps_each_with_its_own_prefix_path_and_session() {
-    let second = session(json!({"path": "/second_app", "secret_key": "another"}));
+    let second = session(&json!({"path": "/second_app", "secret_key": "another"}));
     let mut twin = Twin::start(&[
-        app("/plain", Value::Null),
-        app("", session(json!({}))),
-        app("/second_app", second),
+        app("/plain", &Value::Null),
+        app("", &session(&json!({}))),
+        app("/second_app", &second),
         json!({"prefix": "/empty", "session": null, "routes": []}),
     ]);
     let answer = twin.post("/second_app/update_session", r#"{"where": "second"}"#).await;
@@ -355,7 +355,7 @@ async fn several_apps_each_with_its_own_prefix_path_and_session() {
 
 #[tokio::test]
 async fn other_paths_and_methods() {
-    let mut twin = Twin::with(json!({}));
+    let mut twin = Twin::with(&json!({}));
     for path in [
         "/",
         "/view_session/",
@@ -389,7 +389,7 @@ async fn other_paths_and_methods() {
 
 #[tokio::test]
 async fn sigterm_ends_it() {
-    let mut twin = Twin::with(json!({}));
+    let mut twin = Twin::with(&json!({}));
     // A connection that is kept open does not keep it up.
     twin.session().await;
     assert!(twin.server.stop("TERM").success());

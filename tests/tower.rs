@@ -388,7 +388,10 @@ fn on_error_is_called_once_with_the_handler_s_response() {
 #[test]
 fn a_closure_that_makes_error_responses_needs_no_types() {
     events::listen();
-    let layer = layer().on_error(|error, response| response.map(|_: String| format!("sorry: {}", error.to_string())));
+    let layer = layer().on_error(|error, response| {
+        let reason = error.to_string();
+        response.map(|_: String| format!("sorry: {reason}"))
+    });
     let response = send(&layer, "", |session| {
         session.insert("much", too_much()).unwrap();
         ok()

@@ -25,7 +25,11 @@ impl Signer {
         let keys = secrets
             .into_iter()
             .map(|secret| {
-                let key = Sha1::new().chain_update(salt).chain_update("signer").chain_update(secret).finalize();
+                let key = Sha1::new()
+                    .chain_update(salt)
+                    .chain_update("signer")
+                    .chain_update(secret)
+                    .finalize();
                 Hmac::new_from_slice(&key).map_err(|_| Error::config("a key could not be derived"))
             })
             .collect::<Result<Vec<_>, Error>>()?;
@@ -37,11 +41,18 @@ impl Signer {
 
     /// Appends `.stamp.signature` to the text that begins at `start`.
     pub(super) fn sign(&self, text: &mut String, start: usize, stamp: u64) -> Result<(), Error> {
-        let key = self.keys.first().ok_or_else(|| Error::config("the codec has no secret"))?;
+        let key = self
+            .keys
+            .first()
+            .ok_or_else(|| Error::config("the codec has no secret"))?;
         let bytes = stamp.to_be_bytes();
         text.push('.');
         URL_SAFE_NO_PAD.encode_append(&bytes[stamp.leading_zeros() as usize / 8..], text);
-        let tag = key.clone().chain_update(&text.as_bytes()[start..]).finalize().into_bytes();
+        let tag = key
+            .clone()
+            .chain_update(&text.as_bytes()[start..])
+            .finalize()
+            .into_bytes();
         text.push('.');
         URL_SAFE_NO_PAD.encode_append(tag, text);
         Ok(())
@@ -72,7 +83,10 @@ impl Signer {
         if stamp.len() > 8 {
             return Err(Reject::Malformed);
         }
-        Ok((text, stamp.iter().fold(0, |seconds, &byte| seconds << 8 | u64::from(byte))))
+        Ok((
+            text,
+            stamp.iter().fold(0, |seconds, &byte| seconds << 8 | u64::from(byte)),
+        ))
     }
 }
 

@@ -75,16 +75,16 @@ mod starlette;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "starlette")]
+pub use self::starlette::Starlette;
 pub use self::{
     encrypted::Encrypted,
     format::{Binding, Format, Spelling},
     incoming::{Incoming, Outgoing},
     signed::Signed,
 };
-#[cfg(feature = "starlette")]
-pub use self::starlette::Starlette;
-pub use crate::session::Payload;
 use crate::error::{Error, Reject};
+pub use crate::session::Payload;
 
 /// A cookie format.
 ///

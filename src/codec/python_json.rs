@@ -75,7 +75,10 @@ fn number<'a>(text: &'a str, out: &mut String) -> &'a str {
         .position(|byte| !matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
         .unwrap_or(text.len());
     let (token, rest) = text.split_at(end);
-    let float = token.contains(['.', 'e', 'E']).then(|| token.parse::<f64>().ok()).flatten();
+    let float = token
+        .contains(['.', 'e', 'E'])
+        .then(|| token.parse::<f64>().ok())
+        .flatten();
     match float.filter(|float| float.is_finite()) {
         // Only what serde_json would write was written by it.
         Some(float) if serde_json::to_string(&float).is_ok_and(|ours| ours == token) => python_float(float, out),
@@ -88,7 +91,10 @@ fn number<'a>(text: &'a str, out: &mut String) -> &'a str {
 fn python_float(float: f64, out: &mut String) {
     let mut scientific = format!("{float:e}");
     // Of two that are equally near Python takes the even one. It takes 16 digits to be in between.
-    if let Some(decimals @ 15..) = scientific.find('e').and_then(|end| end.checked_sub(scientific.find('.')? + 1)) {
+    if let Some(decimals @ 15..) = scientific
+        .find('e')
+        .and_then(|end| end.checked_sub(scientific.find('.')? + 1))
+    {
         let nearest = format!("{float:.decimals$e}");
         // Below a power of two, the nearest of so few digits may be another number.
         if nearest.parse() == Ok(float) {
@@ -145,8 +151,8 @@ mod tests {
             (1.0, "1.0"),
             (12.525_924_939_625_225, "12.525924939625225"),
             // Half way between two, and the even one is written.
-            (28.544_937_133_789_062_5, "28.544937133789062"),
-            (-1_126_878_358_063_131.25, "-1126878358063131.2"),
+            (28.544_937_133_789_063, "28.544937133789062"),
+            (-1_126_878_358_063_131.2, "-1126878358063131.2"),
             // The nearest of 16 digits is another number.
             (618_970_019_642_690_137_449_562_112.0, "6.189700196426902e+26"),
             (0.5, "0.5"),
@@ -168,9 +174,15 @@ mod tests {
 
     #[test]
     fn text_becomes_ascii_and_escapes_stay() {
-        assert_eq!(respell("{\"a\":[1,{\"b\":null}],\"c\":true}"), "{\"a\": [1, {\"b\": null}], \"c\": true}");
+        assert_eq!(
+            respell("{\"a\":[1,{\"b\":null}],\"c\":true}"),
+            "{\"a\": [1, {\"b\": null}], \"c\": true}"
+        );
         assert_eq!(respell("\"é\u{7f}😀\""), "\"\\u00e9\\u007f\\ud83d\\ude00\"");
-        assert_eq!(respell("\"\\ud83d \\/ \\\" , : \\\\\""), "\"\\ud83d \\/ \\\" , : \\\\\"");
+        assert_eq!(
+            respell("\"\\ud83d \\/ \\\" , : \\\\\""),
+            "\"\\ud83d \\/ \\\" , : \\\\\""
+        );
         assert_eq!(respell("{ \"a\" :\t1 }"), "{\"a\": 1}");
     }
 }

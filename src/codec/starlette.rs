@@ -62,8 +62,8 @@ const BACKDATE: u32 = 2;
 /// | `dict(session)` | `session.to_map::<T>()?` |
 /// | `session.clear()` | `session.clear()?` |
 ///
-/// Keys keep their order. A value that the Rust side does not touch goes back as it came, byte for byte: long integers, the
-/// spelling of floats, half a surrogate pair.
+/// Keys keep their order. What the Rust side does not touch goes back as it came, byte for byte: long integers, the spelling of
+/// floats, half a surrogate pair.
 ///
 /// # What it means to stay, and how to leave
 ///
@@ -100,7 +100,6 @@ const BACKDATE: u32 = 2;
 /// - `NaN` and `Infinity` are not JSON: a session that holds one is rejected.
 /// - So is text in UTF-16 or UTF-32, with a byte order mark, or with a surrogate in UTF-8.
 /// - A payload that is not a JSON object is an empty session; Starlette answers 500, or makes a dictionary of a list of pairs.
-/// - A session with half a surrogate pair in one of its keys is rejected; in values it is kept.
 /// - There is no limit to nesting and to the digits of an integer. Starlette answers 500 from about 1,000 levels (before
 ///   Python 3.12) and from 4,301 digits on.
 /// - Of several cookies of the name Starlette takes the last. Here those that are not valid do not count, and if different ones
@@ -179,7 +178,10 @@ impl Codec for Starlette {
     }
 
     fn encode(&self, payload: &Payload, cookie: &mut Outgoing<'_>) -> Result<(), Error> {
-        let signer = self.signer.as_ref().ok_or_else(|| Error::config("the codec was not bound to a layer"))?;
+        let signer = self
+            .signer
+            .as_ref()
+            .ok_or_else(|| Error::config("the codec was not bound to a layer"))?;
         let start = cookie.line.len();
         STANDARD.encode_append(python_json::respell(payload.json()), cookie.line);
         let stamp = (payload.meta.issued.unwrap_or(0) / 1000).saturating_sub(self.backdate.into());
@@ -229,8 +231,12 @@ impl Codec for Starlette {
         if binding.partitioned() {
             flags.push_str("; partitioned");
         }
-        let max_age = self.max_age.or_else(|| i64::try_from(binding.max_age()?.as_secs()).ok());
-        let max_age = max_age.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
+        let max_age = self
+            .max_age
+            .or_else(|| i64::try_from(binding.max_age()?.as_secs()).ok());
+        let max_age = max_age
+            .map(|seconds| format!("; Max-Age={seconds}"))
+            .unwrap_or_default();
         Some(Spelling::new(
             format!("; path={path}{max_age}{flags}"),
             format!("null; path={path}; expires=Thu, 01 Jan 1970 00:00:00 GMT{flags}"),

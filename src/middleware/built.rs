@@ -1,10 +1,6 @@
 //! A layer's settings, checked, with everything computed that is the same for all requests.
 
-use std::{
-    fmt,
-    sync::atomic::AtomicBool,
-    time::SystemTime,
-};
+use std::{fmt, sync::atomic::AtomicBool, time::SystemTime};
 
 use http::HeaderValue;
 
@@ -84,7 +80,10 @@ impl Built {
 
         let (live, removal) = match codec.spelling(&binding) {
             Some(Spelling { live, removal }) => {
-                if [&live, &removal].into_iter().any(|part| HeaderValue::from_str(part).is_err()) {
+                if [&live, &removal]
+                    .into_iter()
+                    .any(|part| HeaderValue::from_str(part).is_err())
+                {
                     return Err(Error::config(
                         "the codec spells its cookie with characters that may not stand in a header",
                     ));

@@ -43,7 +43,10 @@ pub(super) fn tell(headers: &mut HeaderMap, cookie_sent: bool, warned: &AtomicBo
         }
     }
     // Another layer on the same service may have said so already.
-    let said = headers.get_all(CACHE_CONTROL).iter().any(|value| value == PRIVATE_COOKIE);
+    let said = headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .any(|value| value == PRIVATE_COOKIE);
     if !said && !directives(headers).any(|directive| directive.eq_ignore_ascii_case("no-store")) {
         headers.append(CACHE_CONTROL, PRIVATE_COOKIE);
     }
@@ -63,7 +66,11 @@ fn is_targeted(name: &HeaderName) -> bool {
 }
 
 fn forbids(targeted: &HeaderValue) -> bool {
-    let forbids = |directive: &str| ["private", "no-store"].iter().any(|word| directive.eq_ignore_ascii_case(word));
+    let forbids = |directive: &str| {
+        ["private", "no-store"]
+            .iter()
+            .any(|word| directive.eq_ignore_ascii_case(word))
+    };
     targeted.to_str().is_ok_and(|value| split(value).any(forbids))
 }
 

@@ -31,8 +31,10 @@ impl Built {
         };
         let Pairs { first, further } = self.pairs(payload)?;
         let first = line(first, &self.live, max_age)?;
-        let further: Vec<_> =
-            further.into_iter().map(|pair| line(pair, &self.live, max_age)).collect::<Result<_, _>>()?;
+        let further: Vec<_> = further
+            .into_iter()
+            .map(|pair| line(pair, &self.live, max_age))
+            .collect::<Result<_, _>>()?;
         // Removals first: where a browser does not tell the scopes apart, the live cookie has the last word.
         self.removals
             .iter()

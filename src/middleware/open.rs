@@ -217,7 +217,12 @@ fn combine(
     }
     // Browsers keep the cookies of one scope in one order, so the parts that stand at the same place come first.
     let longest = choices.iter().map(Vec::len).max().unwrap_or(0);
-    let aligned = (0..longest).map(|at| choices.iter().map(|values| values.get(at).copied()).collect::<Option<Vec<_>>>());
+    let aligned = (0..longest).map(|at| {
+        choices
+            .iter()
+            .map(|values| values.get(at).copied())
+            .collect::<Option<Vec<_>>>()
+    });
     let ways = choices.iter().map(Vec::len).fold(1, usize::saturating_mul);
     let mixed = (0..if ways > 1 { ways } else { 0 }).map(|way| {
         // The digits of `way`, each in the base of its choices.

@@ -13,8 +13,8 @@ use super::{
     built::Built,
     error_response::{DefaultErrorResponse, ErrorResponse},
     future::{ResponseFuture, Uncommitted},
-    settings::Insert,
     request::{Incoming, Refused},
+    settings::Insert,
 };
 use crate::{
     cookie::scan,

@@ -70,7 +70,9 @@ impl Settings {
 }
 
 pub(super) fn lifetime(settings: &Settings, format: &Format) -> Lifetime {
-    let foreign = format.foreign_max_age.map(|seconds| u64::try_from(seconds).unwrap_or(0).saturating_mul(1000));
+    let foreign = format
+        .foreign_max_age
+        .map(|seconds| u64::try_from(seconds).unwrap_or(0).saturating_mul(1000));
     Lifetime {
         max_age: foreign.or(settings.max_age.map(duration_millis)),
         never: format.foreign_max_age.is_some_and(|seconds| seconds < 0),
@@ -122,4 +124,3 @@ pub(super) fn check_lifetime(settings: &Settings, format: &Format) -> Result<(),
     }
     Ok(())
 }
-
