@@ -135,6 +135,9 @@ fn reject(session: &Session) {
     assert!(black_box(session.get::<u64>("visits")).unwrap().is_none());
 }
 
+/// Name, session cookie, what the handler does, and whether a cookie must come back.
+type Case = (&'static str, Option<String>, fn(&Session), bool);
+
 fn benches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("bare");
     for (name, cookie) in [
@@ -162,7 +165,7 @@ fn benches(criterion: &mut Criterion) {
             let data: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json).unwrap();
             let cookie = layer.cookie_header(&data).unwrap();
             let cookie = cookie.to_str().unwrap();
-            let cases: [(&str, Option<String>, fn(&Session), bool); 6] = [
+            let cases: [Case; 6] = [
                 ("untouched, anonymous", None, |_| {}, false),
                 ("untouched, known", Some(cookie.to_owned()), |_| {}, false),
                 ("read", Some(cookie.to_owned()), read, false),
