@@ -28,7 +28,12 @@ const CRATES: &[(&str, &[&str])] = &[
     ("http", &["cookie/", "middleware/", "axum.rs"]),
     (
         "memchr",
-        &["cookie/read.rs", "session/data.rs", "codec/itsdangerous.rs"],
+        &[
+            "cookie/read.rs",
+            "session/data.rs",
+            "codec/itsdangerous.rs",
+            "codec/python_json.rs",
+        ],
     ),
     ("pin_project_lite", &["middleware/future.rs"]),
     ("ring", &["key/", "codec/"]),

@@ -558,8 +558,10 @@ fn floats_are_spelled_as_python_spells_them() {
     let seed = random.0;
     for _ in 0..200 {
         let floats: Vec<f64> = (0..100)
-            .map(|_| match random.below(3) {
+            .map(|_| match random.below(4) {
                 0 => f64::from_bits(random.next()),
+                // Where the nearest short number may be another float.
+                3 => 2_f64.powi(random.below(2000) as i32 - 1000),
                 1 => random.next() as i32 as f64 * 10_f64.powi(random.below(50) as i32 - 25),
                 _ => (random.next() >> 11) as f64 / (1_u64 << random.below(60)) as f64,
             })
