@@ -1,6 +1,6 @@
 //! JSON as Python's `json.dumps` spells it.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _, ops::Range};
 
 use memchr::{memchr, memchr2};
 
@@ -9,82 +9,113 @@ const DELETE: u8 = 0x7f;
 
 /// Rewrites one JSON text: `", "` and `": "` between its tokens, ASCII only, and the floats that `serde_json` wrote as
 /// Python writes them. All other tokens stay as they are, so a value that came from Python leaves as it came.
-pub(super) fn respell(json: &str) -> String {
-    let mut out = String::with_capacity(json.len() + json.len() / 8);
-    let mut rest = json;
-    while let Some(first) = rest.as_bytes().first() {
-        rest = match first {
-            b'"' => string(rest, &mut out),
-            b',' => separator(", ", rest, &mut out),
-            b':' => separator(": ", rest, &mut out),
-            b' ' | b'\t' | b'\r' | b'\n' => &rest[1..],
-            b'-' | b'0'..=b'9' => number(rest, &mut out),
-            // Brackets and literals. Outside of strings JSON is ASCII.
-            _ => {
-                let (token, after) = rest.split_at(rest.chars().next().map_or(1, char::len_utf8));
-                out.push_str(token);
-                after
-            }
-        };
-    }
-    out
-}
-
-fn separator<'a>(spelled: &str, text: &'a str, out: &mut String) -> &'a str {
-    out.push_str(spelled);
-    // From Python it comes so.
-    let rest = &text[1..];
-    rest.strip_prefix(' ').unwrap_or(rest)
-}
-
-/// Copies a string and returns what follows it.
-fn string<'a>(text: &'a str, out: &mut String) -> &'a str {
-    let bytes = text.as_bytes();
-    let mut end = 1;
-    let end = loop {
-        match memchr2(b'"', b'\\', bytes.get(end..).unwrap_or_default()) {
-            Some(at) if bytes[end + at] == b'"' => break end + at + 1,
-            // What follows is escaped, be it a quote.
-            Some(at) => end += at + 2,
-            None => break text.len(),
-        }
+pub(super) fn respell(json: &str) -> Cow<'_, str> {
+    let bytes = json.as_bytes();
+    let mut out = Respelled {
+        json,
+        out: String::new(),
+        copied: 0,
     };
-    let (mut plain, rest) = text.split_at(end);
-    // Escapes stand as they are: whoever wrote them knew why.
-    if !plain.is_ascii() || memchr(DELETE, plain.as_bytes()).is_some() {
-        while let Some(at) = plain.find(|char: char| char > '~') {
-            out.push_str(&plain[..at]);
-            let mut chars = plain[at..].chars();
-            if let Some(char) = chars.next() {
-                for unit in char.encode_utf16(&mut [0; 2]) {
-                    // Writing to a string does not fail.
-                    let _ = write!(out, "\\u{unit:04x}");
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let start = at;
+        at += 1;
+        match byte {
+            b'"' => {
+                at = string_end(bytes, start);
+                let string = &json[start..at];
+                if !string.is_ascii() || memchr(DELETE, string.as_bytes()).is_some() {
+                    out.replace(start..at, |out| escape(string, out));
                 }
             }
-            plain = chars.as_str();
+            // From Python it comes so.
+            b',' | b':' if bytes.get(at) == Some(&b' ') => at += 1,
+            b',' | b':' => out.replace(at..at, |out| out.push(' ')),
+            b' ' | b'\t' | b'\r' | b'\n' => out.replace(start..at, |_| {}),
+            b'-' | b'0'..=b'9' => {
+                let rest = bytes[at..].iter();
+                at += rest
+                    .take_while(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
+                    .count();
+                let number = &json[start..at];
+                if let Some(float) = serde_float(number) {
+                    out.replace(start..at, |out| python_float(float, out));
+                }
+            }
+            // Brackets and literals.
+            _ => {}
         }
     }
-    out.push_str(plain);
-    rest
+    out.finish()
 }
 
-/// Copies a number and returns what follows it.
-fn number<'a>(text: &'a str, out: &mut String) -> &'a str {
-    let end = text
-        .bytes()
-        .position(|byte| !matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
-        .unwrap_or(text.len());
-    let (token, rest) = text.split_at(end);
-    let float = token
-        .contains(['.', 'e', 'E'])
-        .then(|| token.parse::<f64>().ok())
-        .flatten();
-    match float.filter(|float| float.is_finite()) {
-        // Only what serde_json would write was written by it.
-        Some(float) if serde_json::to_string(&float).is_ok_and(|ours| ours == token) => python_float(float, out),
-        _ => out.push_str(token),
+/// A text that is mostly copied.
+struct Respelled<'a> {
+    json: &'a str,
+    out: String,
+    /// Up to here it is in `out`.
+    copied: usize,
+}
+
+impl<'a> Respelled<'a> {
+    fn replace(&mut self, range: Range<usize>, write: impl FnOnce(&mut String)) {
+        if self.out.is_empty() {
+            self.out.reserve(self.json.len() + self.json.len() / 8);
+        }
+        self.out.push_str(&self.json[self.copied..range.start]);
+        write(&mut self.out);
+        self.copied = range.end;
     }
-    rest
+
+    fn finish(mut self) -> Cow<'a, str> {
+        if self.copied == 0 {
+            return self.json.into();
+        }
+        self.out.push_str(&self.json[self.copied..]);
+        self.out.into()
+    }
+}
+
+fn string_end(bytes: &[u8], start: usize) -> usize {
+    let mut end = start + 1;
+    loop {
+        match memchr2(b'"', b'\\', bytes.get(end..).unwrap_or_default()) {
+            Some(at) if bytes[end + at] == b'"' => return end + at + 1,
+            // What follows is escaped, be it a quote.
+            Some(at) => end += at + 2,
+            None => return bytes.len(),
+        }
+    }
+}
+
+/// Copies a string. Escapes stand as they are: whoever wrote them knew why.
+fn escape(mut string: &str, out: &mut String) {
+    while let Some(at) = string.find(|char: char| char > '~') {
+        out.push_str(&string[..at]);
+        let mut chars = string[at..].chars();
+        if let Some(char) = chars.next() {
+            for unit in char.encode_utf16(&mut [0; 2]) {
+                // Writing to a string does not fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+        string = chars.as_str();
+    }
+    out.push_str(string);
+}
+
+/// The float that `serde_json` wrote so, if it did and Python might have written it otherwise.
+fn serde_float(number: &str) -> Option<f64> {
+    let (has_point, has_exponent) = (number.contains('.'), number.contains(['e', 'E']));
+    // What both spell alike: integers, and floats of up to 15 digits from 0.0001 on.
+    let is_short = number.len() <= 16 && !number.trim_start_matches('-').starts_with("0.0000");
+    if !has_exponent && (!has_point || is_short) {
+        return None;
+    }
+    let float = number.parse::<f64>().ok().filter(|float| float.is_finite())?;
+    serde_json::to_string(&float)
+        .is_ok_and(|ours| ours == number)
+        .then_some(float)
 }
 
 /// `repr(float)`: the shortest digits that read back the same, with an exponent below -4 and from 16 on.

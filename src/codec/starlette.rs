@@ -183,7 +183,7 @@ impl Codec for Starlette {
             .as_ref()
             .ok_or_else(|| Error::config("the codec was not bound to a layer"))?;
         let start = cookie.line.len();
-        STANDARD.encode_append(python_json::respell(payload.json()), cookie.line);
+        STANDARD.encode_append(python_json::respell(payload.json()).as_bytes(), cookie.line);
         let stamp = (payload.meta.issued.unwrap_or(0) / 1000).saturating_sub(self.backdate.into());
         signer.sign(cookie.line, start, stamp)
     }

@@ -28,7 +28,7 @@ const BARS: [(&str, &str, Option<&str>); 8] = [
 ];
 
 const WIDTH: f64 = 760.0;
-const LEFT: f64 = 200.0;
+const LEFT: f64 = 210.0;
 /// Room for the numbers behind the bars.
 const RIGHT: f64 = 70.0;
 const LINE: f64 = 20.0;

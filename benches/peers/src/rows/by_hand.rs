@@ -158,14 +158,13 @@ impl Contender for Jar {
         (task != Task::Nothing).then(|| {
             tower(&Identity::new(), move |request: Request| async move {
                 let mut jar = CookieJar::new();
-                let lines = request.headers().get_all(COOKIE).iter();
-                for cookie in lines
-                    .filter_map(|line| line.to_str().ok())
-                    .flat_map(Cookie::split_parse)
-                {
-                    if let Ok(cookie) = cookie {
-                        jar.add_original(cookie.into_owned());
-                    }
+                let lines = request
+                    .headers()
+                    .get_all(COOKIE)
+                    .iter()
+                    .filter_map(|line| line.to_str().ok());
+                for cookie in lines.flat_map(Cookie::split_parse).flatten() {
+                    jar.add_original(cookie.into_owned());
                 }
                 let session = jar.signed(&KEY).get(NAME).and_then(|cookie| from_text(cookie.value()));
                 let mut response = Response::default();
