@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use base64_simd::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http_session::SessionLayer;
-use http_session_fuzz::{NOW, now, read, write};
+use http_session_fuzz::{NOW, is_object, now, read, write};
 use libfuzzer_sys::fuzz_target;
 use sha1::{Digest as _, Sha1};
 
@@ -60,9 +60,7 @@ fuzz_target!(|input: &[u8]| {
         assert!(!plain || text[dot + 1..] == *signature(&text[..dot]).as_bytes());
     }
     if let Ok(json) = &seen {
-        assert!(
-            serde_json::from_str::<std::collections::BTreeMap<String, Box<serde_json::value::RawValue>>>(json).is_ok()
-        );
+        assert!(is_object(json));
     }
     write(&LAYER, &lines, &seen, spelled);
 });

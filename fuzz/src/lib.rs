@@ -38,6 +38,11 @@ pub fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(NOW)
 }
 
+/// Whether the text is one JSON object, half a surrogate pair here or there allowed.
+pub fn is_object(text: &str) -> bool {
+    serde_json::from_str::<&RawValue>(text).is_ok_and(|object| object.get().starts_with('{'))
+}
+
 /// What a handler saw.
 pub type Seen = Result<String, Option<Reject>>;
 

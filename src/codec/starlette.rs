@@ -148,14 +148,15 @@ impl Starlette {
     /// Writes the stamp this many seconds in the past. By default 2, and at most a tenth of the `max_age`.
     ///
     /// Starlette refuses a stamp that is one second in the future, so a Rust server whose clock is ahead of a Python server's
-    /// would log its users out there.
+    /// would log its users out there. The other way round it is the same, and nothing can be done about it here but to keep
+    /// clocks in step: what a Python server whose clock is ahead has written is refused until that second has come.
     pub fn backdate(mut self, seconds: u32) -> Self {
         self.backdate = seconds;
         self
     }
 
     /// Starlette's `max_age` to the letter, in seconds, in place of the layer's: with 0 a cookie is good within the second it
-    /// was written in, and with a negative one never.
+    /// was written in, and with a negative one never. In [`also_accept`](crate::SessionLayer::also_accept) the layer's counts.
     pub fn max_age(mut self, seconds: i64) -> Self {
         self.max_age = Some(seconds);
         self

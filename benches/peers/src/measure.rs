@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use crate::{
     allocations::Allocations,
     handlers::{Case, Task},
-    request::{Size, forged, headers, pair},
+    request::{Cookies, Size, forged, headers, pair},
     rows::{self, Contender, ROWS, Row},
     runner::{BATCH, Runner},
 };
@@ -133,7 +133,7 @@ pub fn repeat(row: &str, size: Size, case: Case, requests: usize) {
 
 /// The cookie of a known client; `None` where a row has no sessions.
 fn cookie(contender: &dyn Contender, size: Size) -> Option<String> {
-    let (lines, _) = contender.runner(Task::Seed(size))?.once(&headers(None));
+    let (lines, _) = contender.runner(Task::Seed(size))?.once(&headers(Cookies::Nothing));
     session_cookie(&lines)
 }
 
@@ -149,10 +149,11 @@ fn set_up(contender: &dyn Contender, cookie: Option<&str>, case: Case) -> Option
     let runner = contender.runner(case.task())?;
     let stand_in = format!("{}={}", rows::NAME, "A".repeat(220));
     let headers = match case {
-        Case::Anonymous | Case::Create => headers(None),
-        Case::Known => headers(Some(cookie.unwrap_or(&stand_in))),
-        Case::Read | Case::Write => headers(Some(cookie?)),
-        Case::Forged => headers(Some(&forged(cookie?))),
+        Case::Anonymous => headers(Cookies::Others),
+        Case::Create => headers(Cookies::Nothing),
+        Case::Known => headers(Cookies::Session(cookie.unwrap_or(&stand_in))),
+        Case::Read | Case::Write => headers(Cookies::Session(cookie?)),
+        Case::Forged => headers(Cookies::Session(&forged(cookie?))),
     };
     Some((runner, headers))
 }
@@ -162,17 +163,16 @@ fn check(row: &str, contender: &dyn Contender, cookie: Option<&str>) {
     let Some(cookie) = cookie else {
         return;
     };
-    let send = |task, headers| contender.runner(task).expect("a case").once(&headers).0;
-    send(Task::Read, headers(Some(cookie)));
-    send(Task::Reject, headers(Some(&forged(cookie))));
-    send(Task::Reject, headers(None));
-    let created = session_cookie(&send(Task::Create, headers(None)));
+    let send = |task, cookies| contender.runner(task).expect("a case").once(&headers(cookies)).0;
+    send(Task::Read, Cookies::Session(cookie));
+    let forged = forged(cookie);
+    send(Task::Reject, Cookies::Session(&forged));
+    send(Task::Reject, Cookies::Others);
+    let created = session_cookie(&send(Task::Create, Cookies::Nothing));
     assert!(created.is_some(), "{row} creates no session");
-    let written = session_cookie(&send(Task::Write, headers(Some(cookie))));
-    send(
-        Task::Verify,
-        headers(Some(&written.unwrap_or_else(|| panic!("{row} writes no cookie")))),
-    );
+    let written = session_cookie(&send(Task::Write, Cookies::Session(cookie)));
+    let written = written.unwrap_or_else(|| panic!("{row} writes no cookie"));
+    send(Task::Verify, Cookies::Session(&written));
 }
 
 fn count(runner: &mut dyn Runner, headers: &HeaderMap) -> Allocations {

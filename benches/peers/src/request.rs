@@ -37,9 +37,19 @@ impl Size {
     }
 }
 
-/// 8 browser headers and 3 unrelated cookies of about 40 bytes, with the session cookie, if there is one, among them. As a
-/// server hands them over: slices of one shared buffer.
-pub fn headers(session: Option<&str>) -> HeaderMap {
+/// The `Cookie` header of a request.
+#[derive(Clone, Copy)]
+pub enum Cookies<'a> {
+    /// None at all.
+    Nothing,
+    /// 3 of about 40 bytes that are not ours.
+    Others,
+    /// The same, and the session's `name=value` among them.
+    Session(&'a str),
+}
+
+/// 8 browser headers and cookies. As a server hands them over: slices of one shared buffer.
+pub fn headers(cookies: Cookies<'_>) -> HeaderMap {
     let mut lines: Vec<(&str, String)> = [
         ("host", "example.com"),
         (
@@ -59,11 +69,15 @@ pub fn headers(session: Option<&str>) -> HeaderMap {
     .map(|(name, value)| (name, value.to_owned()))
     .to_vec();
     let other = |name: &str| format!("{name}=4f1c2e9a7b3d8056af91c4e2d7b8a0");
-    let session = session.map(|session| format!("{session}; ")).unwrap_or_default();
-    lines.push((
-        COOKIE.as_str(),
-        format!("{}; {}; {session}{}", other("_ga"), other("_gid"), other("consent")),
-    ));
+    let line = match cookies {
+        Cookies::Nothing => None,
+        Cookies::Others => Some(String::new()),
+        Cookies::Session(pair) => Some(format!("{pair}; ")),
+    };
+    if let Some(session) = line {
+        let line = format!("{}; {}; {session}{}", other("_ga"), other("_gid"), other("consent"));
+        lines.push((COOKIE.as_str(), line));
+    }
     let buffer = Bytes::from(lines.iter().map(|(_, value)| value.as_str()).collect::<String>());
     let mut headers = HeaderMap::new();
     let mut at = 0;
