@@ -129,6 +129,9 @@ pub struct Starlette {
 
 impl Starlette {
     /// Signs with this `secret_key`.
+    ///
+    /// Any text is accepted, as there, the empty one too: read it so that a variable that is not set is an error, since whoever
+    /// can guess the secret can make sessions.
     pub fn new(secret: impl Into<String>) -> Self {
         Self {
             secrets: vec![secret.into().into_boxed_str()],
