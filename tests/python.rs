@@ -267,27 +267,8 @@ fn random_key_text(random: &mut Random) -> String {
     }
 }
 
-/// `SplitMix64`, whose seed is printed, so that a failure can be had again.
-struct Random(u64);
-
+/// What these tests make of luck.
 impl Random {
-    fn new() -> Self {
-        let seed: [u8; 8] = ring::rand::generate(&ring::rand::SystemRandom::new()).unwrap().expose();
-        Self(u64::from_le_bytes(seed))
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
     fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
         from[self.below(from.len() as u64) as usize]
     }

@@ -603,27 +603,8 @@ fn shorter_floats_and_every_kind_of_integer_keep_their_value() {
     assert_eq!(starlette::payload(line.split_once('=').unwrap().1), expected);
 }
 
-/// `SplitMix64`, whose seed is named when something fails.
-struct Random(u64);
-
+/// What these tests make of luck.
 impl Random {
-    fn new() -> Self {
-        let seed: [u8; 8] = ring::rand::generate(&ring::rand::SystemRandom::new()).unwrap().expose();
-        Self(u64::from_le_bytes(seed))
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
     fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize].clone()
     }
