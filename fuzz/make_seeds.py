@@ -69,6 +69,15 @@ def seeds():
                                             + b"; " + piece(NAME_OF) + b'="' + piece(VALUE) + b'"')
     yield "cookies", "old-names", b"\3sid=" + piece(VALUE) + b"; __Host-session=" + piece(VALUE) + b"; __Host-session.1=x"
     for which in range(2):
+        for deed in range(4):
+            start = bytes([which, deed])
+            yield "tickets", f"whole-{which}-{deed}", start + piece(WHOLE)
+            yield "tickets", f"two-{which}-{deed}", start + piece(PAIR) + b"; " + piece(PAIR, 1)
+            yield "tickets", f"other-secret-{which}-{deed}", (start + piece(NAME_OF) + b"=" + piece(FIRST_HALF)
+                                                             + piece(SECOND_HALF, 1))
+            yield "tickets", f"unknown-{which}-{deed}", start + piece(NAME_OF) + b"=" + b"A" * 64
+            yield "tickets", f"many-{which}-{deed}", start + b"; ".join(
+                piece(NAME_OF) + b"=" + bytes([letter]) * 64 for letter in b"ABCDEF") + b"; " + piece(PAIR, 2)
         for session in range(6):
             yield "chunks", f"whole-{which}-{session}", bytes([which]) + piece(WHOLE, session)
         parts = [b"; ".join(piece(PAIR, session + 6 * part) for part in order)

@@ -59,12 +59,37 @@ pub enum Error {
         /// What the codec said.
         source: Arc<dyn StdError + Send + Sync>,
     },
+    /// The store did not answer, or failed. That is not an empty session: nothing is shown, and the client keeps the cookie it
+    /// has. What was to be written may have been written.
+    #[non_exhaustive]
+    Store {
+        /// What the store said.
+        source: Arc<dyn StdError + Send + Sync>,
+    },
+    /// A stored session was read before it was fetched. The axum extractor fetches it; elsewhere call
+    /// [`Session::load`](crate::Session::load) first.
+    NotLoaded,
+    /// The stored session ended, or was renewed, while this request was at work. Nothing was written.
+    Gone,
+    /// [`Session::update`](crate::Session::update) tried again and again, and others were always first. Nothing was written.
+    #[non_exhaustive]
+    Contended {
+        /// The session key that was to be updated.
+        key: String,
+    },
 }
 
 impl Error {
     /// A failure of a custom [`Codec`](crate::codec::Codec), with its cause as [`source`](StdError::source).
     pub fn codec(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Codec {
+            source: Arc::from(source.into()),
+        }
+    }
+
+    /// A failure of a custom [`Store`](crate::store::Store), with its cause as [`source`](StdError::source).
+    pub fn store(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Store {
             source: Arc::from(source.into()),
         }
     }
@@ -104,6 +129,21 @@ impl fmt::Display for Error {
             ),
             Self::Random => f.write_str("the operating system's random source failed: nothing was written"),
             Self::Codec { .. } => f.write_str("the codec could not write the session"),
+            Self::Store { .. } => f.write_str(
+                "the session store did not answer or failed: the session is unknown, not empty; try again when the store is back",
+            ),
+            Self::NotLoaded => f.write_str(
+                "the stored session was not fetched yet: call `session.load().await` before it is read (the axum extractor \
+                 `Session` does)",
+            ),
+            Self::Gone => f.write_str(
+                "the session ended or was renewed while this request was at work: nothing was written",
+            ),
+            Self::Contended { key } => write!(
+                f,
+                "the session value under {key:?} changed every time it was to be updated: nothing was written; try again, or \
+                 keep what many requests count outside of the session"
+            ),
         }
     }
 }
@@ -120,6 +160,10 @@ impl fmt::Debug for Error {
             Self::HeadersSent => "HeadersSent",
             Self::Random => "Random",
             Self::Codec { .. } => "Codec",
+            Self::Store { .. } => "Store",
+            Self::NotLoaded => "NotLoaded",
+            Self::Gone => "Gone",
+            Self::Contended { .. } => "Contended",
         };
         write!(f, "{variant}({self})")
     }
@@ -128,7 +172,7 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Serialize { source, .. } | Self::Codec { source } => Some(&**source),
+            Self::Serialize { source, .. } | Self::Codec { source } | Self::Store { source } => Some(&**source),
             _ => None,
         }
     }
@@ -152,11 +196,16 @@ pub enum Reject {
     Malformed,
     /// It was issued more than 60 s in the future, so a clock is wrong. Never answered with a removal.
     NotYetValid,
+    /// The ticket of a stored session is not, or no longer, good for it: the session was renewed. Nothing that this request
+    /// writes is kept, and no cookie is sent, since the client may have the new one already.
+    Renewed,
     /// It is larger than the layer could have written.
     TooLarge,
     /// It names a key that is not in the ring: an old key was taken away too early, or a new one signs before every server
     /// accepts it.
     UnknownKey,
+    /// It is a well-formed ticket, and the store knows no session for it: it expired, was ended, or never was.
+    UnknownTicket,
 }
 
 impl fmt::Display for Reject {
@@ -167,8 +216,10 @@ impl fmt::Display for Reject {
             Self::Expired => "expired",
             Self::Malformed => "malformed",
             Self::NotYetValid => "issued in the future",
+            Self::Renewed => "the ticket was renewed",
             Self::TooLarge => "too large",
             Self::UnknownKey => "signed with an unknown key",
+            Self::UnknownTicket => "no session for this ticket",
         })
     }
 }

@@ -16,6 +16,7 @@ mod event;
 mod key;
 mod middleware;
 mod session;
+pub mod store;
 
 #[cfg(feature = "axum")]
 pub use self::axum::SessionRejection;
@@ -27,6 +28,6 @@ pub use self::{
         DefaultErrorResponse, Duplicates, ErrorResponse, Fallback, ResponseFuture, SessionLayer, SessionService,
         Tagged, Until,
     },
-    session::Session,
+    session::{ParseSessionIdError, Session, SessionId},
 };
 pub use ::cookie::SameSite;

@@ -11,9 +11,12 @@ const FOLDERS: &[(&str, &[&str])] = &[
     ("key", &["error"]),
     ("cookie", &["error"]),
     ("codec", &["error", "session", "key", "SameSite"]),
+    ("store", &["error", "event", "session"]),
     (
         "middleware",
-        &["error", "event", "session", "key", "cookie", "codec", "SameSite"],
+        &[
+            "error", "event", "session", "key", "cookie", "codec", "store", "SameSite",
+        ],
     ),
     // One door more: what any user of the crate could import.
     ("axum", &["Error", "Session", "Tagged"]),
@@ -22,7 +25,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
 /// Where each dependency may be named: files and folders.
 const CRATES: &[(&str, &[&str])] = &[
     ("axum_core", &["axum.rs"]),
-    ("base64_simd", &["codec/", "key/text.rs"]),
+    ("base64_simd", &["codec/", "key/text.rs", "store/ticket.rs"]),
     ("cookie", &["cookie/attributes.rs", "lib.rs"]),
     ("hmac", &["codec/itsdangerous.rs"]),
     ("http", &["cookie/", "middleware/", "axum.rs"]),
@@ -35,14 +38,21 @@ const CRATES: &[(&str, &[&str])] = &[
             "codec/python_json.rs",
         ],
     ),
+    ("moka", &["store/memory/"]),
     ("pin_project_lite", &["middleware/future.rs"]),
-    ("ring", &["key/", "codec/"]),
+    ("redis", &["store/redis/"]),
+    ("ring", &["key/", "codec/", "store/ticket.rs"]),
     ("serde_core", &["session/", "middleware/layer.rs"]),
     (
         "serde_json",
         &["session/", "middleware/layer.rs", "codec/python_json.rs"],
     ),
     ("sha1", &["codec/itsdangerous.rs"]),
+    ("sqlx", &["store/sql/"]),
+    (
+        "tokio",
+        &["middleware/runtime.rs", "session/job.rs", "store/sql/", "store/redis/"],
+    ),
     ("tower_layer", &["middleware/layer.rs"]),
     ("tower_service", &["middleware/service.rs"]),
     ("tracing", &["event.rs"]),
@@ -118,9 +128,18 @@ fn paths(code: &str) -> Vec<String> {
     let (mut paths, mut rest) = (Vec::new(), String::new());
     for statement in code.split_inclusive(';') {
         let body = statement.trim_end_matches(';');
-        let start = body.rfind("\nuse ").or_else(|| body.rfind(" use "));
-        match start.or_else(|| body.starts_with("use ").then_some(0)) {
-            Some(at) => expand(body[at..].trim_start().trim_start_matches("use "), "", &mut paths),
+        // At the start of a line, with `pub` before it or not: messages may say "use" too.
+        let lines = body.match_indices('\n').map(|(at, _)| at + 1).chain([0]);
+        let start = lines.filter_map(|at| {
+            let line = body[at..].trim_start();
+            let line = line
+                .strip_prefix("pub(crate) ")
+                .or(line.strip_prefix("pub "))
+                .unwrap_or(line);
+            line.starts_with("use ").then(|| body.len() - line.len())
+        });
+        match start.max() {
+            Some(at) => expand(body[at..].trim_start_matches("use "), "", &mut paths),
             None => rest.push_str(statement),
         }
     }
@@ -171,6 +190,26 @@ fn violations(path: &str, text: &str) -> Vec<String> {
             && ["signed", "encrypted", "starlette", "Signed", "Encrypted", "Starlette"].contains(&other)
         {
             found.push(format!("{path} imports the codec {other}"));
+        }
+        // One store knows nothing of another. `super` of a file in a folder of its own is that folder.
+        let outer = if file.contains('/') && !file.ends_with("/mod.rs") {
+            parts.strip_prefix(&["super", "super"])
+        } else {
+            parts.strip_prefix(&["super"])
+        };
+        if let Some([other, ..]) = outer
+            && folder == "store"
+            && file != "mod.rs"
+            && ["memory", "redis", "sql", "MemoryStore", "RedisStore", "SqlStore"].contains(other)
+        {
+            found.push(format!("{path} imports the store {other}"));
+        }
+        // Stores see a session's data, never its life.
+        if let ["crate", "session", item, ..] = parts[..]
+            && folder == "store"
+            && !["SessionId", "Values", "Millis", "LAST_MILLIS", "system_time", "millis"].contains(&item)
+        {
+            found.push(format!("{path} imports crate::session::{item}"));
         }
         // Codecs see a session's data, never its life.
         if let ["crate", "session", item, ..] = parts[..]
@@ -299,6 +338,14 @@ fn what_is_forbidden_is_noticed() {
         ("codec/signed.rs", "fn f() { crate::cookie::scan() }"),
         ("codec/signed.rs", "use super::encrypted::Encrypted;"),
         ("codec/signed.rs", "use super::{Binding, Encrypted};"),
+        ("store/memory.rs", "use super::redis::RedisStore;"),
+        ("store/redis/mod.rs", "use super::{Record, sql::SqlStore};"),
+        ("store/redis/owners.rs", "use super::super::MemoryStore;"),
+        ("store/memory.rs", "use crate::session::Session;"),
+        ("store/memory.rs", "use crate::cookie::Found;"),
+        ("store/memory.rs", "use crate::key::random;"),
+        ("store/record.rs", "use sqlx::Row;"),
+        ("session/state.rs", "use crate::store::Store;"),
         ("codec/signed.rs", "use crate::session::Session;"),
         ("codec/signed.rs", "use http::HeaderValue;"),
         ("codec/signed.rs", "fn f(request: &http::Request<()>) {}"),

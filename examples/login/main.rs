@@ -2,40 +2,47 @@
 //!
 //! ```text
 //! cargo run --example login        # then open http://localhost:3000
+//! cargo run --example login --features sqlite -- --store sqlite
 //! ```
 //!
-//! The session is in an encrypted cookie, so there is no database and nothing to set up. These environment variables change
-//! something; none is needed:
+//! By default the session is in an encrypted cookie, so there is no database and nothing to set up. With `--store sqlite` it
+//! is in a file, and with `--store memory` (feature `memory`) in this process: then the page lists the user's devices and
+//! logs them out. These environment variables change something; none is needed:
 //!
 //! | variable | by default | |
 //! |---|---|---|
 //! | `PORT` | 3000 | 0 takes any free port |
-//! | `SESSION_KEY` | a new key each time | one key, or several with commas between them: the first writes, all are accepted |
+//! | `SESSION_KEY` | a new key each time | for cookies: one key, or several with commas between them: the first writes, all are accepted |
+//! | `DATABASE` | login.db | the file of `--store sqlite` |
 //! | `SECURE` | 1 | 0: also over plain HTTP to another host than localhost, and in Safari |
 //! | `SAME_SITE` | lax | `none`: also inside pages of other sites |
 //! | `PARTITIONED` | | 1: another session inside each site that embeds this one; 0: no longer |
 //! | `CHUNKED` | 1 | over how many cookies a long session may be split, up to 4 |
 //! | `RECENT_SECONDS` | 300 | for how long a login is good for the page that asks for a recent one |
 
-use std::{
-    env,
-    error::Error as StdError,
-    time::{Duration, SystemTime},
-};
+mod devices;
+mod html;
+
+use std::{any::Any, env, error::Error as StdError, time::Duration};
 
 use axum::{
     Form, Router,
-    extract::Request,
+    extract::{Request, State},
     http::{
-        Method, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
+        HeaderMap, Method, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE},
     },
-    middleware::{Next, from_fn},
+    middleware::{Next, from_fn, map_response},
     response::{Html, IntoResponse, Redirect, Response},
     routing::{get, post},
 };
 use http_session::{Error, Key, KeyRing, SameSite, Scope, Session, SessionLayer};
 use serde::Deserialize;
+
+use self::{
+    devices::Devices,
+    html::{escape, login_page, page},
+};
 
 /// A real application has a table of password hashes, and limits how often one can try.
 const USERS: [(&str, &str); 2] = [("ada", "Ada Lovelace"), ("grace", "Grace Hopper")];
@@ -46,6 +53,12 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     // Shows the events of the session layer, such as a cookie that was rejected.
     tracing_subscriber::fmt::init();
 
+    let store = store_asked_for()?;
+    // What comes with the store has to live as long as the server.
+    let (layer, _kept) = open(store.as_deref()).await?;
+    let layer = with_settings(layer)?;
+    let devices: Devices = store.map(|_| layer.clone());
+
     let app = Router::new()
         .route("/", get(home))
         .route("/login", post(login))
@@ -53,9 +66,13 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         .route("/notes", post(add_note))
         .route("/notes/clear", post(clear_notes))
         .route("/codes", get(codes))
+        .route("/devices/end", post(devices::end))
+        .route("/devices/end-others", post(devices::end_others))
         .route("/style.css", get(style))
-        .layer(sessions()?.on_error(|error, _| not_kept(&error)))
-        .layer(from_fn(refuse_forged_forms));
+        .layer(layer.on_error(|error, _| not_kept(&error)))
+        .layer(map_response(back_to_the_start))
+        .layer(from_fn(refuse_forged_forms))
+        .with_state(devices);
 
     let port = env::var("PORT").unwrap_or("3000".into()).parse::<u16>()?;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
@@ -63,16 +80,47 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     Ok(axum::serve(listener, app).await?)
 }
 
-/// The session layer. `SessionLayer::encrypted(keys).build()` is enough for a start.
-fn sessions() -> Result<SessionLayer, Box<dyn StdError>> {
-    let keys = if env::var_os("SESSION_KEY").is_some() {
-        KeyRing::from_env("SESSION_KEY")?
-    } else {
-        println!("sessions end with this process; to keep them: export SESSION_KEY=$(openssl rand -hex 32)");
-        Key::generate()?.into()
-    };
+/// `--store NAME`.
+fn store_asked_for() -> Result<Option<String>, Box<dyn StdError>> {
+    let mut arguments = env::args().skip(1);
+    match (arguments.next().as_deref(), arguments.next(), arguments.next()) {
+        (None, ..) => Ok(None),
+        (Some("--store"), Some(name), None) => Ok(Some(name)),
+        _ => Err("usage: login [--store memory | --store sqlite]".into()),
+    }
+}
+
+/// The session layer, and what belongs to its store. `SessionLayer::encrypted(keys).build()` is enough for a start.
+async fn open(store: Option<&str>) -> Result<(SessionLayer, Box<dyn Any>), Box<dyn StdError>> {
+    match store {
+        None if env::var_os("SESSION_KEY").is_some() => {
+            Ok((SessionLayer::encrypted(KeyRing::from_env("SESSION_KEY")?), Box::new(())))
+        }
+        None => {
+            println!("sessions end with this process; to keep them: export SESSION_KEY=$(openssl rand -hex 32)");
+            Ok((SessionLayer::encrypted(Key::generate()?), Box::new(())))
+        }
+        #[cfg(feature = "memory")]
+        Some("memory") => {
+            let store = http_session::store::MemoryStore::new();
+            Ok((SessionLayer::with_store(store), Box::new(())))
+        }
+        #[cfg(feature = "sqlite")]
+        Some("sqlite") => {
+            let file = env::var("DATABASE").unwrap_or("login.db".into());
+            let store = http_session::store::SqlStore::sqlite(file).await?;
+            store.migrate().await?;
+            let sweeper = store.sweep_every(Duration::from_secs(600))?;
+            Ok((SessionLayer::with_store(store), Box::new(sweeper)))
+        }
+        Some(_) => {
+            Err("a store is memory or sqlite, and needs the feature of its name: cargo run --example login --features sqlite,memory".into())
+        }
+    }
+}
+
+fn with_settings(mut layer: SessionLayer) -> Result<SessionLayer, Box<dyn StdError>> {
     let is = |variable, value: &str| env::var(variable).is_ok_and(|text| text == value);
-    let mut layer = SessionLayer::encrypted(keys);
     if is("SECURE", "0") {
         layer = layer.secure(false);
     }
@@ -91,10 +139,10 @@ fn sessions() -> Result<SessionLayer, Box<dyn StdError>> {
     Ok(layer.build()?)
 }
 
-async fn home(session: Session) -> Result<Response, Error> {
+async fn home(State(devices): State<Devices>, session: Session) -> Result<Response, Error> {
     let Some(user) = session.get::<String>("user")? else {
         // Nothing is written here, so a visitor who only looks gets no cookie.
-        return login_page(&session, "Log in", "There are two demo users.");
+        return login_page(&session, &devices, "Log in", "There are two demo users.");
     };
     // A write like this goes out with each response. Where that is too much: `rolling` keeps a session alive by itself.
     let visits = session
@@ -111,8 +159,9 @@ async fn home(session: Session) -> Result<Response, Error> {
         } else {
             &items
         },
+        devices = devices::list(&devices, &session).await?,
     );
-    page(&session, "Home", &content)
+    page(&session, &devices, "Home", &content)
 }
 
 #[derive(Deserialize)]
@@ -121,7 +170,12 @@ struct Login {
     password: String,
 }
 
-async fn login(session: Session, Form(form): Form<Login>) -> Result<Redirect, Error> {
+async fn login(
+    State(devices): State<Devices>,
+    session: Session,
+    headers: HeaderMap,
+    Form(form): Form<Login>,
+) -> Result<Redirect, Error> {
     if name_of(&form.user).is_none() || form.password != PASSWORD {
         // A message for the next page: written here, taken there.
         session.insert("flash", "That user and password do not go together.")?;
@@ -135,6 +189,11 @@ async fn login(session: Session, Form(form): Form<Login>) -> Result<Redirect, Er
     // A new identity, so that a session which somebody planted or saw before is not the one that is logged in now.
     session.authenticated()?;
     session.insert("user", &form.user)?;
+    if devices.is_some() {
+        // So that the user finds it in the list, and knows which one it is.
+        session.set_owner(&form.user)?;
+        session.set_label(devices::label(&headers))?;
+    }
     session.insert("flash", "You are logged in.")?;
     Ok(Redirect::to(&next))
 }
@@ -170,16 +229,21 @@ async fn clear_notes(session: Session) -> Result<Redirect, Error> {
 }
 
 /// Something that a session left open in a library should not give away.
-async fn codes(session: Session) -> Result<Response, Error> {
+async fn codes(State(devices): State<Devices>, session: Session) -> Result<Response, Error> {
     let seconds = env::var("RECENT_SECONDS").ok().and_then(|text| text.parse().ok());
     let recent = Duration::from_secs(seconds.unwrap_or(300));
     let last = session.authenticated_at()?;
     if !last.is_some_and(|at| at.elapsed().is_ok_and(|ago| ago < recent)) {
         // Kept here and not in the form, where anybody could name any page of any site.
         session.insert("next", "/codes")?;
-        return login_page(&session, "Is it still you?", "Your recovery codes need a recent login.");
+        return login_page(
+            &session,
+            &devices,
+            "Is it still you?",
+            "Your recovery codes need a recent login.",
+        );
     }
-    page(&session, "Recovery codes", include_str!("codes.html"))
+    page(&session, &devices, "Recovery codes", include_str!("codes.html"))
 }
 
 /// Never touches the session, so it costs nothing, and caches may keep it for everybody.
@@ -197,6 +261,15 @@ fn not_kept(error: &Error) -> Response {
     (status, Html(include_str!("not_kept.html"))).into_response()
 }
 
+/// Another device ended this session while the request was at work. Nothing of it came back, so all there is to show is the
+/// login form. By default it is an empty 500.
+async fn back_to_the_start(response: Response) -> Response {
+    match response.extensions().get() {
+        Some(Error::Gone) => Redirect::to("/").into_response(),
+        _ => response,
+    }
+}
+
 /// Against requests that another site makes in the user's name (CSRF). `SameSite=Lax` keeps the cookie out of them. This
 /// also refuses those that need no cookie (a login as somebody else), those of sibling domains, and all of them with
 /// `SAME_SITE=none`. It is outside of the session layer: what is refused here does not touch a session.
@@ -208,71 +281,6 @@ async fn refuse_forged_forms(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-// --- HTML. `format!` reads the templates when it is compiled, and looks for places to fill in them only, never in what users
-// wrote.
-
-fn login_page(session: &Session, title: &str, reason: &str) -> Result<Response, Error> {
-    let content = format!(
-        include_str!("login.html"),
-        title = title,
-        reason = reason,
-        password = PASSWORD
-    );
-    page(session, title, &content)
-}
-
-fn page(session: &Session, title: &str, content: &str) -> Result<Response, Error> {
-    let flash = session.take::<String>("flash")?.unwrap_or_default();
-    let html = format!(
-        include_str!("page.html"),
-        title = title,
-        flash = escape(&flash),
-        content = content,
-        is_new = if session.is_new()? { "yes" } else { "no" },
-        created = when(session.created_at()?),
-        authenticated = when(session.authenticated_at()?),
-        expires = when(session.expires_at()?),
-        keys = match session.keys()? {
-            keys if keys.is_empty() => "none".into(),
-            keys => escape(&keys.join(", ")),
-        },
-    );
-    let headers = [
-        // The layer already keeps this page out of shared caches. `no-store` keeps it out of the browser's own, where the
-        // back button would find it after the logout.
-        (CACHE_CONTROL, "no-store"),
-        (
-            CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'",
-        ),
-    ];
-    Ok((headers, Html(html)).into_response())
-}
-
 fn name_of(user: &str) -> Option<&'static str> {
     USERS.iter().find(|(id, _)| *id == user).map(|(_, name)| *name)
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
-}
-
-fn when(time: Option<SystemTime>) -> String {
-    let span = |span: Duration| match span.as_secs() {
-        seconds @ ..60 => format!("{seconds} s"),
-        seconds @ ..3600 => format!("{} min", seconds / 60),
-        seconds @ ..86_400 => format!("{} h", seconds / 3600),
-        // To the nearest: two weeks are 14 days for their first half.
-        seconds => format!("{} days", (seconds + 43_200) / 86_400),
-    };
-    match time.map(|time| SystemTime::now().duration_since(time)) {
-        Some(Ok(ago)) if ago.as_secs() == 0 => "just now".into(),
-        Some(Ok(ago)) => format!("{} ago", span(ago)),
-        Some(Err(ahead)) => format!("in {}", span(ahead.duration())),
-        None => "-".into(),
-    }
 }

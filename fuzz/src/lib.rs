@@ -119,7 +119,8 @@ pub fn write(layer: &SessionLayer, lines: &[Vec<u8>], before: &Seen, spelled: fn
     assert_eq!(arrived, expected);
 }
 
-fn send(layer: &SessionLayer, lines: &[Vec<u8>], handler: impl FnOnce(&Session)) -> Response<String> {
+/// Sends these `Cookie` lines, as far as HTTP allows them.
+pub fn send(layer: &SessionLayer, lines: &[Vec<u8>], handler: impl FnOnce(&Session)) -> Response<String> {
     let mut request = Request::new(());
     for line in lines {
         if let Ok(line) = HeaderValue::from_bytes(line) {
@@ -131,7 +132,7 @@ fn send(layer: &SessionLayer, lines: &[Vec<u8>], handler: impl FnOnce(&Session))
     match future.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(response)) => response,
         Poll::Ready(Err(never)) => match never {},
-        Poll::Pending => panic!("a session in a cookie waits for nothing"),
+        Poll::Pending => panic!("neither a cookie nor a map waits for anything"),
     }
 }
 
@@ -177,6 +178,19 @@ impl Genuine {
             })
             .collect();
         Self { texts, cookies }
+    }
+
+    /// Sessions that are somewhere else, each of one cookie, given as `name=value`.
+    pub fn of(pairs: &[String]) -> Self {
+        let cookies = pairs
+            .iter()
+            .map(|pair| pair.split_once('=').expect("a pair"))
+            .map(|(name, value)| vec![(name.to_owned(), value.to_owned())])
+            .collect();
+        Self {
+            texts: vec![String::new(); pairs.len()],
+            cookies,
+        }
     }
 
     /// Makes `Cookie` lines of a recipe. Bytes stand for themselves, but for two that no header may hold:

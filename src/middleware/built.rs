@@ -7,12 +7,14 @@ use http::HeaderValue;
 use super::{
     accept::{Duplicates, Fallback, Until},
     settings::{Clock, Settings, check_lifetime, lifetime},
+    stored::BuiltStore,
 };
 use crate::{
     codec::{Codec, Format, Spelling},
     cookie::{Attributes, Chunks, Found, MAX_PARTS, is_name, line},
     error::Error,
     session::{Lifetime, Millis, millis},
+    store::Hasher,
 };
 
 pub(crate) struct Built {
@@ -28,6 +30,7 @@ pub(crate) struct Built {
     pub(super) removals: Vec<Removal>,
     pub(super) newest_wins: bool,
     pub(super) discard_on_server_error: bool,
+    pub(super) store: Option<BuiltStore>,
     clock: Option<Clock>,
     pub(super) warned_of_shadow: AtomicBool,
     pub(super) warned_of_public: AtomicBool,
@@ -78,6 +81,7 @@ impl Built {
         let binding = settings.binding(&attributes, &settings.app, &name);
         codec.bind(&binding)?;
 
+        let store = store(settings, &name)?;
         let (live, removal) = match codec.spelling(&binding) {
             Some(Spelling { live, removal }) => {
                 if [&live, &removal]
@@ -157,6 +161,7 @@ impl Built {
             removals,
             newest_wins: newest_wins(settings, &attributes),
             discard_on_server_error: settings.discard_on_server_error,
+            store,
             clock: settings.clock.clone(),
             warned_of_shadow: AtomicBool::new(false),
             warned_of_public: AtomicBool::new(false),
@@ -259,6 +264,42 @@ impl BuiltFallback {
             until: until.end().map(millis),
         })
     }
+}
+
+fn store(settings: &Settings, name: &str) -> Result<Option<BuiltStore>, Error> {
+    if settings.store.is_some() && settings.parts > 1 {
+        return Err(Error::config(
+            "the ticket of a stored session always fits in one cookie: leave `chunked` out",
+        ));
+    }
+    let Some(store) = &settings.store else {
+        return match settings.max_sessions {
+            Some(_) => Err(Error::config(
+                "only stored sessions have owners, so `max_sessions_per_owner` cannot work: use `with_store`, or leave it out",
+            )),
+            None => Ok(None),
+        };
+    };
+    match settings.max_sessions {
+        Some(0) => {
+            return Err(Error::config(
+                "`max_sessions_per_owner(0)` would end every session at its own login: allow at least one",
+            ));
+        }
+        Some(_) if !store.keeps_owners() => {
+            return Err(Error::config(
+                "this store does not know whose a session is, so `max_sessions_per_owner` cannot work: leave it out",
+            ));
+        }
+        _ => {}
+    }
+    Ok(Some(BuiltStore {
+        store: store.clone(),
+        hasher: Hasher::new(&settings.app, name),
+        timeout: settings.store_timeout,
+        spawn: settings.spawn.clone(),
+        max_sessions: settings.max_sessions,
+    }))
 }
 
 /// Whether different sessions under a name are one user's all the same: nobody else can set a `__Host-` cookie.

@@ -19,20 +19,63 @@ const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control
 /// The end of the names by which RFC 9213 addresses one kind of cache.
 const TARGETED: &str = "cdn-cache-control";
 
+/// What the handler's headers say to caches, in one look at all of them.
+#[derive(Default)]
+struct Said {
+    varies_by_cookie: bool,
+    cache_control: bool,
+    no_store: bool,
+    /// Another layer on the same service has been here.
+    private_cookie: bool,
+    /// Shared caches are asked to keep the response.
+    public: bool,
+    /// And so is one kind of cache only, in a header of its own.
+    targeted: bool,
+}
+
+impl Said {
+    fn by(headers: &HeaderMap) -> Self {
+        let mut said = Self::default();
+        for (name, value) in headers {
+            if *name == VARY {
+                said.varies_by_cookie |= value.to_str().is_ok_and(names_cookie);
+            } else if *name == CACHE_CONTROL {
+                said.cache_control = true;
+                said.private_cookie |= *value == PRIVATE_COOKIE;
+                let Ok(value) = value.to_str() else {
+                    // A cache may read what we cannot.
+                    said.public = true;
+                    continue;
+                };
+                for directive in split(value) {
+                    said.no_store |= directive.eq_ignore_ascii_case("no-store");
+                    said.public |= is_for_shared_caches(directive);
+                }
+            } else if is_targeted(name) && !forbids(value) {
+                said.public = true;
+                said.targeted = true;
+            }
+        }
+        said
+    }
+}
+
 /// The session was used: `cookie_sent` says whether the response sets a cookie.
 pub(super) fn tell(headers: &mut HeaderMap, cookie_sent: bool, warned: &AtomicBool) {
-    if !varies_by_cookie(headers) {
+    let said = Said::by(headers);
+    if !said.varies_by_cookie {
         headers.append(VARY, COOKIE);
     }
     if !cookie_sent {
-        if !headers.contains_key(CACHE_CONTROL) {
+        if !said.cache_control {
             headers.insert(CACHE_CONTROL, PRIVATE);
         }
         return;
     }
-    let was_public = is_public(headers);
-    restrict_targeted(headers);
-    if was_public {
+    if said.targeted {
+        restrict_targeted(headers);
+    }
+    if said.public {
         withdraw_public(headers);
         if !warned.swap(true, Ordering::Relaxed) {
             event!(
@@ -42,22 +85,14 @@ pub(super) fn tell(headers: &mut HeaderMap, cookie_sent: bool, warned: &AtomicBo
             );
         }
     }
-    // Another layer on the same service may have said so already.
-    let said = headers
-        .get_all(CACHE_CONTROL)
-        .iter()
-        .any(|value| value == PRIVATE_COOKIE);
-    if !said && !directives(headers).any(|directive| directive.eq_ignore_ascii_case("no-store")) {
+    if !said.private_cookie && !said.no_store {
         headers.append(CACHE_CONTROL, PRIVATE_COOKIE);
     }
 }
 
 /// Whether the handler asked shared caches to keep the response.
 pub(super) fn is_public(headers: &HeaderMap) -> bool {
-    let unreadable = |value: &HeaderValue| value.to_str().is_err();
-    directives(headers).any(is_for_shared_caches)
-        || headers.get_all(CACHE_CONTROL).iter().any(unreadable)
-        || headers.iter().any(|(name, value)| is_targeted(name) && !forbids(value))
+    Said::by(headers).public
 }
 
 /// Whether the header is for one kind of cache only.
@@ -74,17 +109,12 @@ fn forbids(targeted: &HeaderValue) -> bool {
     targeted.to_str().is_ok_and(|value| split(value).any(forbids))
 }
 
-fn varies_by_cookie(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(VARY)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .any(|value| {
-            value
-                .split(',')
-                .map(str::trim)
-                .any(|name| name == "*" || name.eq_ignore_ascii_case("cookie"))
-        })
+/// Of a `Vary`.
+fn names_cookie(value: &str) -> bool {
+    value
+        .split(',')
+        .map(str::trim)
+        .any(|name| name == "*" || name.eq_ignore_ascii_case("cookie"))
 }
 
 fn is_for_shared_caches(directive: &str) -> bool {

@@ -13,7 +13,7 @@ pub trait ErrorResponse<B>: Clone {
     fn error_response(&mut self, error: Error, response: Response<B>) -> Response<B>;
 }
 
-/// Answers 500 with an empty body: the default. The [`Error`] is in the response's extensions, for other layers to see.
+/// Answers 500, or 503 for a store that failed, with an empty body: the default. The [`Error`] is in the response's extensions, for other layers to see.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct DefaultErrorResponse;
@@ -21,7 +21,10 @@ pub struct DefaultErrorResponse;
 impl<B: Default> ErrorResponse<B> for DefaultErrorResponse {
     fn error_response(&mut self, error: Error, _: Response<B>) -> Response<B> {
         let mut response = Response::new(B::default());
-        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        *response.status_mut() = match error {
+            Error::Store { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
         response.extensions_mut().insert(error);
         response
     }

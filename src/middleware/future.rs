@@ -2,7 +2,6 @@
 
 use std::{
     future::Future,
-    marker::PhantomData,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -11,8 +10,12 @@ use std::{
 use http::Response;
 use pin_project_lite::pin_project;
 
-use super::{commit::commit, error_response::ErrorResponse, request::Incoming};
-use crate::session::Shared;
+use super::{
+    commit::{Answer, answer, finish},
+    error_response::ErrorResponse,
+    request::Incoming,
+};
+use crate::session::{Job, Shared};
 
 pin_project! {
     /// The response future of [`SessionService`](crate::SessionService).
@@ -24,9 +27,15 @@ pin_project! {
         future: F,
         on_error: R,
         session: Uncommitted,
-        // Claimed from the start, so that holding a response while a store commits will not take `Send` from anybody.
-        body: PhantomData<B>,
+        waiting: Option<Waiting<B>>,
     }
+}
+
+/// A response that is held back while a store commits. Dropped, the commit goes on without it.
+struct Waiting<B> {
+    response: Response<B>,
+    session: Arc<Shared<Incoming>>,
+    job: Job,
 }
 
 /// Ends all writing when it is dropped, be it that the response is done, the service failed or the client hung up.
@@ -53,7 +62,7 @@ impl<F, B, R> ResponseFuture<F, B, R> {
             future,
             on_error,
             session,
-            body: PhantomData,
+            waiting: None,
         }
     }
 }
@@ -67,18 +76,35 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = ready!(this.future.poll(cx));
-        // Taken either way: after an error of the service nothing may be written any more.
-        let Some(session) = this.session.0.take() else {
-            return Poll::Ready(result);
-        };
-        Poll::Ready(match result {
-            Ok(response) => Ok(commit(&session, response, this.on_error)),
-            Err(error) => {
-                drop(Uncommitted(Some(session)));
-                Err(error)
+        if this.waiting.is_none() {
+            let result = ready!(this.future.poll(cx));
+            // Taken either way: after an error of the service nothing may be written any more.
+            let Some(session) = this.session.0.take() else {
+                return Poll::Ready(result);
+            };
+            let response = match result {
+                Ok(response) => response,
+                Err(error) => {
+                    drop(Uncommitted(Some(session)));
+                    return Poll::Ready(Err(error));
+                }
+            };
+            match answer(&session, response, this.on_error) {
+                Answer::Ready(response) => return Poll::Ready(Ok(response)),
+                Answer::Waiting(response, job) => {
+                    *this.waiting = Some(Waiting { response, session, job });
+                }
             }
-        })
+        }
+        let Some(waiting) = this.waiting else {
+            return Poll::Pending;
+        };
+        let committed = ready!(Pin::new(&mut waiting.job).poll(cx));
+        let Some(Waiting { response, session, .. }) = this.waiting.take() else {
+            return Poll::Pending;
+        };
+        let response = finish(&session, response, committed.map(|_| ()), this.on_error);
+        Poll::Ready(Ok(response))
     }
 }
 

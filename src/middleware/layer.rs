@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    pin::Pin,
     sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
@@ -16,6 +17,7 @@ use super::{
     error_response::DefaultErrorResponse,
     service::SessionService,
     settings::Settings,
+    stored::TicketText,
     tagged::Tagged,
 };
 use crate::{
@@ -26,9 +28,12 @@ use crate::{
     event::event,
     key::{KeyRing, random},
     session::{Payload, system_time},
+    store::Store,
 };
 
 const TWO_WEEKS: Duration = Duration::from_secs(14 * 86_400);
+
+const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Gives every request of a service a [`Session`](crate::Session).
 ///
@@ -88,11 +93,33 @@ impl SessionLayer {
         Self::with_codec(Signed::new(keys))
     }
 
+    /// Sessions on the server: the cookie holds a ticket of 64 characters, and the store keeps the data. They can be large, are
+    /// shared by all who share the store, and can be ended by the server.
+    ///
+    /// A stored session is fetched by [`Session::load`](crate::Session::load); the axum extractor calls it. No cookie, no
+    /// question: the store is never asked without a well-formed ticket in the request.
+    ///
+    /// ```
+    /// # #[cfg(feature = "memory")] {
+    /// use http_session::{SessionLayer, store::MemoryStore};
+    ///
+    /// let layer = SessionLayer::with_store(MemoryStore::new()).build()?;
+    /// # }
+    /// # Ok::<(), http_session::Error>(())
+    /// ```
+    pub fn with_store<S: Store>(store: S) -> Self {
+        Self::with_codec(TicketText).set(|settings| settings.store = Some(Arc::new(store)))
+    }
+
     /// Sessions in the cookie, in a format of your own or of another framework.
     pub fn with_codec<C: Codec + Clone>(codec: C) -> Self {
         Self {
             settings: Arc::new(Settings {
                 codec: make(codec),
+                store: None,
+                store_timeout: Some(STORE_TIMEOUT),
+                spawn: None,
+                max_sessions: None,
                 app: String::new(),
                 attributes: Attributes {
                     name: "session".into(),
@@ -283,6 +310,27 @@ impl<R> SessionLayer<R> {
         self.set(|settings| settings.clock = Some(Arc::new(clock)))
     }
 
+    // --- The store.
+
+    /// How long a store may take for one step before it counts as failed. By default 5 seconds; `None` means as long as it
+    /// wants. It needs the feature `tokio` and a runtime with a timer; elsewhere the store must see to it.
+    pub fn store_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        let timeout = timeout.into();
+        self.set(|settings| settings.store_timeout = timeout)
+    }
+
+    /// Where a commit to the store goes on when the client has hung up before its end. By default, with the feature `tokio`,
+    /// in the runtime in which it began; without a runtime it is dropped, and what it was about may or may not be kept.
+    pub fn spawn_with(self, spawn: impl Fn(Pin<Box<dyn Future<Output = ()> + Send>>) + Send + Sync + 'static) -> Self {
+        self.set(|settings| settings.spawn = Some(Arc::new(spawn)))
+    }
+
+    /// How many sessions an owner may have at a time (OWASP ASVS 7.1.2). By default there is no limit. When
+    /// [`Session::set_owner`](crate::Session::set_owner) has brought one more, those end whose login is longest ago.
+    pub fn max_sessions_per_owner(self, sessions: usize) -> Self {
+        self.set(|settings| settings.max_sessions = Some(sessions))
+    }
+
     // --- The rest.
 
     /// Also reads what another codec wrote, and never writes it: for a change of format, name or key. Call it once for each.
@@ -391,6 +439,12 @@ impl<R> SessionLayer<R> {
             source: Arc::new(source),
         };
         let built = self.built()?;
+        if built.store.is_some() {
+            return Err(Error::config(
+                "the cookie of a stored session is good for nothing without its record: log in with a request, and send back \
+                 the cookie of the response",
+            ));
+        }
         let json = serde_json::to_string(data).map_err(refuse)?;
         if !json.starts_with('{') {
             return Err(refuse(serde_core::ser::Error::custom(
@@ -412,7 +466,7 @@ impl<R> SessionLayer<R> {
         self
     }
 
-    fn built(&self) -> Result<Arc<Built>, Error> {
+    pub(super) fn built(&self) -> Result<Arc<Built>, Error> {
         self.built
             .get_or_init(|| Built::new(&self.settings).map(Arc::new))
             .clone()

@@ -9,9 +9,12 @@ mod future;
 mod layer;
 mod lines;
 mod open;
+mod owners;
 mod request;
+mod runtime;
 mod service;
 mod settings;
+mod stored;
 mod tagged;
 
 pub use self::{

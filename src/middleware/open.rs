@@ -8,7 +8,8 @@ use crate::{
     cookie::Found,
     error::Reject,
     event::event,
-    session::{Data, Meta, Millis, Opened, Payload},
+    session::{Data, Meta, Millis, Opened, Payload, SessionId, Stored},
+    store::Record,
 };
 
 /// MACs for one request.
@@ -49,30 +50,22 @@ pub(super) fn open(built: &Built, found: &Found, now: Millis) -> Opened {
             cut_short |= left_out && !chosen.newest_wins;
         }
     }
-    // Else somebody who can plant cookies would only have to plant enough of them.
-    chosen.ambiguous |= cut_short && chosen.session.is_some();
-    let rejected = if chosen.ambiguous {
-        Some(Reject::Ambiguous)
-    } else if chosen.session.is_some() {
-        None
-    } else {
-        chosen.rejected
+    chosen.opened(cut_short)
+}
+
+/// What a store has under a ticket.
+pub(super) fn admit_record(built: &Built, id: SessionId, record: &Record, now: Millis) -> Result<Meta, Reject> {
+    let mut same = [0; 16];
+    same.copy_from_slice(&id.as_bytes()[..16]);
+    let meta = Meta {
+        id: Some(same),
+        created: Some(record.created),
+        issued: Some(record.seen),
+        authenticated: record.authenticated,
+        max_age: record.max_age,
     };
-    match rejected {
-        Some(reason @ Reject::UnknownKey) => {
-            event!(WARN, reason = %reason, "a session cookie was rejected: a key was retired too early or signs too early");
-        }
-        Some(reason @ Reject::Ambiguous) => {
-            event!(WARN, reason = %reason, "a session cookie was rejected: another site may have planted it");
-        }
-        Some(reason) => event!(DEBUG, reason = %reason, "a session cookie was rejected"),
-        None => {}
-    }
-    Opened {
-        session: chosen.session.filter(|_| !chosen.ambiguous),
-        rejected,
-        present: true,
-    }
+    built.lifetime.check(&meta, now)?;
+    Ok(meta)
 }
 
 fn admit(built: &Built, format: &Format, payload: Payload, now: Millis) -> Result<(Data, Meta), Reject> {
@@ -99,7 +92,7 @@ impl BuiltFallback {
 }
 
 /// The best of the cookies seen so far.
-struct Chosen {
+pub(super) struct Chosen {
     newest_wins: bool,
     session: Option<(Data, Meta)>,
     ambiguous: bool,
@@ -107,7 +100,7 @@ struct Chosen {
 }
 
 impl Chosen {
-    fn new(newest_wins: bool) -> Self {
+    pub(super) fn new(newest_wins: bool) -> Self {
         Self {
             newest_wins,
             session: None,
@@ -116,7 +109,7 @@ impl Chosen {
         }
     }
 
-    fn consider(&mut self, candidate: Result<(Data, Meta), Reject>) {
+    pub(super) fn consider(&mut self, candidate: Result<(Data, Meta), Reject>) {
         let candidate = match candidate {
             Ok(candidate) => candidate,
             Err(reason) => {
@@ -125,6 +118,8 @@ impl Chosen {
                 let weight = |reason| match reason {
                     Reject::Malformed => 0,
                     Reject::Expired | Reject::NotYetValid => 2,
+                    // Then nothing may be sent.
+                    Reject::Renewed => 3,
                     _ => 1,
                 };
                 if self.rejected.is_none_or(|known| weight(known) < weight(reason)) {
@@ -142,6 +137,37 @@ impl Chosen {
         // Of equally old ones the browser names the newer cookie last.
         if candidate.1.issued >= known.issued {
             self.session = Some(candidate);
+        }
+    }
+}
+
+impl Chosen {
+    /// The result, and its event.
+    pub(super) fn opened(mut self, cut_short: bool) -> Opened {
+        // Else somebody who can plant cookies would only have to plant enough of them.
+        self.ambiguous |= cut_short && self.session.is_some();
+        let rejected = if self.ambiguous {
+            Some(Reject::Ambiguous)
+        } else if self.session.is_some() {
+            None
+        } else {
+            self.rejected
+        };
+        match rejected {
+            Some(reason @ Reject::UnknownKey) => {
+                event!(WARN, reason = %reason, "a session cookie was rejected: a key was retired too early or signs too early");
+            }
+            Some(reason @ Reject::Ambiguous) => {
+                event!(WARN, reason = %reason, "a session cookie was rejected: another site may have planted it");
+            }
+            Some(reason) => event!(DEBUG, reason = %reason, "a session cookie was rejected"),
+            None => {}
+        }
+        Opened {
+            session: self.session.filter(|_| !self.ambiguous),
+            rejected,
+            present: true,
+            stored: Stored::default(),
         }
     }
 }

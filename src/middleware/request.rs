@@ -1,24 +1,30 @@
 //! A session's way to the cookies of its request and response.
 
 use std::{
+    future::{Future, ready},
     mem,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use http::HeaderValue;
 
-use super::{built::Built, open::open};
+use super::{built::Built, open::open, runtime, stored::Tickets};
 use crate::{
     cookie::Found,
     error::Error,
+    event::event,
     key::random,
-    session::{Action, Lifetime, Millis, Opened, Source},
+    session::{Action, Lifetime, Millis, Opened, Order, Outcome, SessionId, Source, Spawner, Stored},
 };
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The cookies of one request, and what was saved for its response.
 pub(crate) struct Incoming {
     pub(super) built: Arc<Built>,
     cookies: Mutex<Cookies>,
+    tickets: Tickets,
 }
 
 #[derive(Default)]
@@ -37,6 +43,7 @@ impl Incoming {
         Self {
             built,
             cookies: Mutex::new(cookies),
+            tickets: Tickets::default(),
         }
     }
 
@@ -55,7 +62,19 @@ impl Source for Incoming {
         let now = self.now();
         // A copy, which shares the header's bytes: the codec may be the user's, so it runs without the lock.
         let found = self.lock().found.clone();
-        Ok(open(&self.built, &found, now))
+        if self.built.store.is_none() {
+            return Ok(open(&self.built, &found, now));
+        }
+        if self.tickets.find(&self.built, &found) {
+            return Ok(Opened {
+                present: true,
+                stored: Stored::unloaded(),
+                ..Opened::default()
+            });
+        }
+        let mut opened = open(&self.built, &found, now);
+        opened.stored.is_one = true;
+        Ok(opened)
     }
 
     fn write(&self, action: Action) -> Result<(), Error> {
@@ -84,8 +103,78 @@ impl Source for Incoming {
         self.built.own.format.max_age
     }
 
+    fn is_stored(&self) -> bool {
+        self.built.store.is_some()
+    }
+
+    fn check_owners(&self) -> Result<(), Error> {
+        match &self.built.store {
+            Some(stored) if stored.store.keeps_owners() => Ok(()),
+            Some(_) => Err(Error::config(
+                "this store does not know whose a session is, so it has neither owner nor label: implement \
+                 `Store::keeps_owners` and what belongs to it",
+            )),
+            None => Err(Error::config(
+                "only a stored session has an owner or a label: use `SessionLayer::with_store`",
+            )),
+        }
+    }
+
+    fn load(&self) -> Answer<'_, Result<Opened, Error>> {
+        match &self.built.store {
+            Some(store) => Box::pin(store.load(&self.built, &self.tickets)),
+            None => Box::pin(ready(Ok(Opened::default()))),
+        }
+    }
+
+    fn commit<'a>(&'a self, order: &'a Order) -> Answer<'a, Result<Outcome, Error>> {
+        let Some(store) = &self.built.store else {
+            return Box::pin(ready(Ok(Outcome::Gone)));
+        };
+        Box::pin(async move {
+            let found = self.lock().found.clone();
+            let (outcome, lines) = store.commit(&self.built, &self.tickets, &found, order).await?;
+            if let Some(lines) = lines {
+                self.lock().saved = lines;
+            }
+            Ok(outcome)
+        })
+    }
+
+    fn cookie_expires(&self) -> bool {
+        self.built.sends_max_age
+    }
+
+    fn session_id(&self) -> Option<SessionId> {
+        let store = self.built.store.as_ref()?;
+        Some(store.id(&self.tickets.current()?))
+    }
+
+    fn spawner(&self) -> Option<Spawner> {
+        self.built.store.as_ref()?.spawner()
+    }
+
+    fn pause(&self, attempt: u32) -> Answer<'_, ()> {
+        Box::pin(runtime::pause(attempt))
+    }
+
+    fn report(&self, error: &Error) {
+        if matches!(error, Error::Gone) {
+            event!(INFO, error = %error, "changes of a session were dropped");
+        } else {
+            event!(ERROR, error = %error, "a session could not be committed after the client had left");
+        }
+    }
+
+    fn forgotten(&self) {
+        event!(
+            WARN,
+            "changes of a session that came after the response were never saved: call `save` after the last of them"
+        );
+    }
+
     fn new_id(&self) -> Result<Option<[u8; 16]>, Error> {
-        if self.built.own.format.id {
+        if self.built.own.format.id && self.built.store.is_none() {
             random().map(Some)
         } else {
             Ok(None)

@@ -12,12 +12,17 @@ use crate::{
     codec::{Binding, Format},
     cookie::{Attributes, Scope},
     error::Error,
-    session::{Lifetime, Session, duration_millis},
+    session::{BoxFuture, Lifetime, Session, duration_millis},
+    store::ErasedStore,
 };
 
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) codec: MakeCodec,
+    pub(super) store: Option<Arc<dyn ErasedStore>>,
+    pub(super) store_timeout: Option<Duration>,
+    pub(super) spawn: Option<Spawn>,
+    pub(super) max_sessions: Option<usize>,
     pub(super) app: String,
     pub(super) attributes: Attributes,
     /// Whether the name is the user's choice.
@@ -36,6 +41,8 @@ pub(super) struct Settings {
     pub(super) clock: Option<Clock>,
     pub(super) insert: Insert,
 }
+
+pub(super) type Spawn = Arc<dyn Fn(BoxFuture<()>) + Send + Sync>;
 
 pub(super) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 

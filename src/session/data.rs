@@ -7,6 +7,8 @@ use std::{borrow::Cow, fmt};
 use serde_core::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::values::Values;
+
 /// Deeper than this, two values that differ in bytes count as different: telling more is not worth a deep stack.
 const MAX_COMPARED_DEPTH: usize = 128;
 
@@ -20,8 +22,30 @@ pub(crate) struct Data {
     members: Vec<Member>,
     /// The members of `base` are gone; `changes` alone counts.
     cleared: bool,
+    /// How often they went.
+    clears: u32,
+    /// What lies under the changes is in a store and was not fetched yet.
+    unloaded: bool,
     /// One entry per changed key.
     changes: Vec<Change>,
+}
+
+/// What was changed, for a store that carries it out on the newest state.
+#[derive(Clone, Default)]
+pub(crate) struct Delta {
+    pub(crate) cleared: bool,
+    clears: u32,
+    pub(crate) removed: Vec<String>,
+    pub(crate) set: Vec<(String, String)>,
+}
+
+impl Delta {
+    pub(crate) fn one(key: &str, json: &str) -> Self {
+        Self {
+            set: vec![(key.to_owned(), json.to_owned())],
+            ..Self::default()
+        }
+    }
 }
 
 /// A member of the text as it came.
@@ -63,9 +87,159 @@ impl Data {
         Ok(Self {
             base: text,
             members,
-            cleared: false,
-            changes: Vec::new(),
+            ..Self::default()
         })
+    }
+
+    /// What a store has fetched.
+    pub(crate) fn of_values(values: &Values) -> Self {
+        let mut base = String::with_capacity(
+            values
+                .iter()
+                .map(|(key, json)| key.len() + json.len() + 4)
+                .sum::<usize>()
+                + 2,
+        );
+        let mut members = Vec::with_capacity(values.len());
+        base.push('{');
+        for (key, json) in values.iter() {
+            if base.len() > 1 {
+                base.push(',');
+            }
+            let start = base.len();
+            write_json_string(key, &mut base);
+            let escaped = base.len() - start != key.len() + 2;
+            let key_end = base.len();
+            base.push(':');
+            let value_start = base.len();
+            base.push_str(json);
+            // Spans are of 4 bytes. No store keeps as much, and what it cannot show it does not have.
+            let (Some(key_span), Some(value)) = (Span::new(start, key_end), Span::new(value_start, base.len())) else {
+                base.truncate(start);
+                break;
+            };
+            members.push(Member {
+                key: key_span,
+                unescaped: escaped.then(|| key.into()),
+                value,
+                repeated: false,
+            });
+        }
+        base.push('}');
+        Self {
+            base,
+            members,
+            ..Self::default()
+        }
+    }
+
+    /// Nothing is known of what lies in the store; changes can be made all the same.
+    pub(crate) fn unloaded() -> Self {
+        Self {
+            unloaded: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether there is an answer about `key`.
+    pub(crate) fn knows(&self, key: &str) -> bool {
+        self.knows_all() || self.changed(key).is_some()
+    }
+
+    /// Whether there is an answer about everything.
+    pub(crate) fn knows_all(&self) -> bool {
+        !self.unloaded || self.cleared
+    }
+
+    /// Puts what was fetched under the changes, which stay.
+    pub(crate) fn ground_on(&mut self, mut fetched: Self) {
+        let before = std::mem::take(self);
+        fetched.clears = before.clears;
+        if before.cleared {
+            fetched.cleared = true;
+            fetched.changes = before.changes;
+        } else {
+            fetched.replay(before.changes);
+        }
+        *self = fetched;
+    }
+
+    /// All keys and the texts of their values.
+    pub(crate) fn pairs(&self) -> Vec<(String, String)> {
+        self.keys()
+            .filter_map(|key| Some((key.to_owned(), self.get(key)?.to_owned())))
+            .collect()
+    }
+
+    pub(crate) fn is_cleared(&self) -> bool {
+        self.cleared
+    }
+
+    /// The text under `key` in the store, as far as is known.
+    pub(crate) fn stored(&self, key: &str) -> Option<&str> {
+        self.member(key)
+    }
+
+    /// What was changed.
+    pub(crate) fn delta(&self) -> Delta {
+        let mut delta = Delta {
+            cleared: self.cleared,
+            clears: self.clears,
+            ..Delta::default()
+        };
+        for change in &self.changes {
+            match &change.value {
+                Some(value) => {
+                    let known = self.original(&change.key);
+                    if !known.is_some_and(|old| same(value, old, 0)) {
+                        delta.set.push((change.key.clone(), value.clone()));
+                    }
+                }
+                None => delta.removed.push(change.key.clone()),
+            }
+        }
+        delta
+    }
+
+    /// The store has carried out `delta`, after which the whole was `text`: what came later is pending, and nothing else.
+    pub(crate) fn settle(&mut self, text: String, delta: &Delta) {
+        let before = std::mem::take(self);
+        // Our own text is always an object.
+        let mut settled = Self::parse(text).unwrap_or_default();
+        settled.clears = before.clears;
+        if before.clears != delta.clears {
+            settled.cleared = true;
+            settled.changes = before.changes;
+        } else {
+            // Undone since: back to what it was before.
+            let keys = delta.set.iter().map(|(key, _)| key).chain(&delta.removed);
+            for key in keys.filter(|key| before.changed(key).is_none()) {
+                settled.change(key, before.original(key).map(str::to_owned));
+            }
+            settled.replay(before.changes);
+        }
+        *self = settled;
+    }
+
+    /// The store holds this text under `key` now, and nothing is pending there.
+    pub(crate) fn settle_one(&mut self, key: &str, json: &str) {
+        let mut values: Values = self
+            .members
+            .iter()
+            .map(|member| (member.key(&self.base), member.value.of(&self.base)))
+            .collect();
+        values.set(key, json);
+        let before = std::mem::take(self);
+        let mut settled = Self::of_values(&values);
+        settled.clears = before.clears;
+        settled.replay(before.changes.into_iter().filter(|change| change.key != key).collect());
+        *self = settled;
+    }
+
+    fn replay(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            self.change(&change.key, change.value);
+        }
     }
 
     /// The JSON text of the value under `key`.
@@ -87,6 +261,7 @@ impl Data {
     pub(crate) fn clear(&mut self) {
         self.changes.clear();
         self.cleared = true;
+        self.clears = self.clears.wrapping_add(1);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -101,9 +276,16 @@ impl Data {
         self.iter().map(|(key, ..)| key)
     }
 
+    /// Whether anything was ever written; quick, and surely no only if nothing was.
+    pub(crate) fn is_touched(&self) -> bool {
+        self.cleared || !self.changes.is_empty()
+    }
+
     /// Whether the dictionary differs from what was parsed, whatever was done to it in between.
     pub(crate) fn is_changed(&self) -> bool {
-        if self.cleared {
+        if self.cleared && self.unloaded {
+            true
+        } else if self.cleared {
             self.changes.len() != self.members.len()
                 || self.members.iter().any(|member| {
                     let now = self
@@ -178,7 +360,8 @@ impl Data {
                 _ => false,
             };
         // Nothing is left to say about a key that is what it was, or that never was and is not.
-        let forget = as_it_was || (value.is_none() && original.is_none());
+        let nothing_there = original.is_none() && self.knows_all();
+        let forget = as_it_was || (value.is_none() && nothing_there);
         match pending {
             Some(at) if forget => {
                 self.changes.remove(at);
@@ -204,9 +387,10 @@ impl Data {
     }
 
     fn original(&self, key: &str) -> Option<&str> {
-        if self.cleared {
-            return None;
-        }
+        if self.cleared { None } else { self.member(key) }
+    }
+
+    fn member(&self, key: &str) -> Option<&str> {
         let member = self.members.iter().find(|member| member.key(&self.base) == key)?;
         Some(member.value.of(&self.base))
     }
@@ -275,6 +459,13 @@ impl Member {
 }
 
 impl Span {
+    fn new(start: usize, end: usize) -> Option<Self> {
+        Some(Self {
+            start: u32::try_from(start).ok()?,
+            end: u32::try_from(end).ok()?,
+        })
+    }
+
     fn of(self, text: &str) -> &str {
         &text[self.start as usize..self.end as usize]
     }
@@ -282,17 +473,16 @@ impl Span {
     /// Where `part`, a slice of `text`, stands in it.
     fn find(text: &str, part: &str) -> Option<Self> {
         let start = (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
-        Some(Self {
-            start: u32::try_from(start).ok()?,
-            end: u32::try_from(start + part.len()).ok()?,
-        })
+        Self::new(start, start + part.len())
     }
 }
 
 fn index(text: &str) -> Result<Vec<Member>, NotAnObject> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let mut members = deserializer.deserialize_map(Index { text }).map_err(|_| NotAnObject)?;
-    deserializer.end().map_err(|_| NotAnObject)?;
+    // Nearly all keys are written without escapes, and are slices of the text then.
+    let mut members = match index_with(text, Plain { text }) {
+        Err(NotAnObject) if memchr::memchr(b'\\', text.as_bytes()).is_some() => index_with(text, Escaped { text })?,
+        indexed => indexed?,
+    };
     if members.len() <= FEW {
         merge_few(&mut members, text);
     } else {
@@ -301,26 +491,68 @@ fn index(text: &str) -> Result<Vec<Member>, NotAnObject> {
     Ok(members)
 }
 
-struct Index<'t> {
+fn index_with<'t>(text: &'t str, visitor: impl Visitor<'t, Value = Vec<Member>>) -> Result<Vec<Member>, NotAnObject> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let members = deserializer.deserialize_map(visitor).map_err(|_| NotAnObject)?;
+    deserializer.end().map_err(|_| NotAnObject)?;
+    Ok(members)
+}
+
+/// Room for most sessions at once, and no more than the text could fill.
+fn room(text: &str) -> Vec<Member> {
+    Vec::with_capacity((text.len() / 16).clamp(1, FEW))
+}
+
+/// Fails at the first key with an escape.
+struct Plain<'t> {
     text: &'t str,
 }
 
-impl<'de> Visitor<'de> for Index<'de> {
+impl<'t> Visitor<'t> for Plain<'t> {
     type Value = Vec<Member>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        use serde_core::de::Error as _;
+    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = room(self.text);
+        while let Some((key, value)) = map.next_entry::<&str, &RawValue>()? {
+            let (Some(key), Some(value)) = (Span::find(self.text, key), Span::find(self.text, value.get())) else {
+                return Err(outside());
+            };
+            members.push(Member {
+                key: Span {
+                    // Its quotes.
+                    start: key.start - 1,
+                    end: key.end + 1,
+                },
+                unescaped: None,
+                value,
+                repeated: false,
+            });
+        }
+        Ok(members)
+    }
+}
 
-        // Room for most sessions at once, and no more than the text could fill.
-        let mut members = Vec::with_capacity((self.text.len() / 16).clamp(1, FEW));
+struct Escaped<'t> {
+    text: &'t str,
+}
+
+impl<'t> Visitor<'t> for Escaped<'t> {
+    type Value = Vec<Member>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = room(self.text);
         while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
             let (key, value) = (key.get(), value.get());
             let (Some(key_span), Some(value)) = (Span::find(self.text, key), Span::find(self.text, value)) else {
-                return Err(A::Error::custom("a member outside of the text"));
+                return Err(outside());
             };
             let unescaped = if memchr::memchr(b'\\', key.as_bytes()).is_some() {
                 // Half a surrogate pair, which is a key in other languages and none in Rust, is kept under a name of its own.
@@ -338,6 +570,10 @@ impl<'de> Visitor<'de> for Index<'de> {
         }
         Ok(members)
     }
+}
+
+fn outside<E: serde_core::de::Error>() -> E {
+    E::custom("a member outside of the text")
 }
 
 /// Merges duplicate keys. A bit per key seen tells most new keys apart without comparing them.

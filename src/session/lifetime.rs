@@ -80,7 +80,12 @@ impl Lifetime {
 
     /// Whether a use at `now` should write the cookie again so that it lives on.
     pub(crate) fn refresh_is_due(&self, meta: &Meta, now: Millis) -> bool {
-        let (true, Some(issued), Some(age)) = (self.rolling, meta.issued, self.effective_max_age(meta)) else {
+        self.rolling && self.is_worn(meta, now)
+    }
+
+    /// Whether a cookie that was sent at `meta.issued` has used up so much of its time that it should be sent again.
+    pub(crate) fn is_worn(&self, meta: &Meta, now: Millis) -> bool {
+        let (Some(issued), Some(age)) = (meta.issued, self.effective_max_age(meta)) else {
             return false;
         };
         let interval = self.refresh_interval.unwrap_or(age / REFRESH_PARTS);

@@ -1,10 +1,16 @@
 //! What a session is: the handle that handlers hold, its data, and how long it lasts.
 
+mod commit;
 mod data;
+mod id;
+mod job;
 mod lifetime;
 mod payload;
 mod small_text;
 mod state;
+mod stored;
+mod turn;
+mod values;
 
 use std::{
     fmt,
@@ -14,15 +20,24 @@ use std::{
 
 use serde_core::{Serialize, de::DeserializeOwned};
 
-pub use self::payload::Payload;
 use self::small_text::SmallText;
 pub(crate) use self::{
     data::Data,
+    job::{BoxFuture, Job, Spawner},
     lifetime::Lifetime,
-    payload::{Meta, Millis, duration_millis, millis, system_time},
+    payload::{LAST_MILLIS, Meta, Millis, duration_millis, millis, system_time},
     state::{Action, Opened, Sealed, Shared, Source},
+    stored::{Behind, Order, Outcome, Stored, Write},
+};
+pub use self::{
+    id::{ParseSessionIdError, SessionId},
+    payload::Payload,
+    values::Values,
 };
 use crate::error::{Error, Reject};
+
+/// So often an update is tried against others who change the same value.
+const UPDATES: u32 = 100;
 
 /// The session of one request: a dictionary that lives on from request to request.
 ///
@@ -41,7 +56,21 @@ use crate::error::{Error, Reject};
 ///
 /// A captured cookie of a cookie session stays valid until it expires: the server keeps nothing that could be revoked, and
 /// [`destroy`](Self::destroy) removes the cookie from the client that asked. Keep [`max_age`](crate::SessionLayer::max_age)
-/// as short as the application bears.
+/// as short as the application bears, or keep sessions in a [store](crate::store).
+///
+/// # Sessions in a store
+///
+/// A session of [`SessionLayer::with_store`](crate::SessionLayer::with_store) is fetched by [`load`](Self::load), which the axum
+/// extractor calls. Before that, `insert`, `remove` and `clear` work, and a read is [`Error::NotLoaded`] unless this request has
+/// written what it asks for. If the fetch fails, everything is [`Error::Store`] until one succeeds: nothing is written, and the
+/// client keeps its cookie.
+///
+/// What was changed, key by key, goes onto the newest state in the store, so requests at the same time do not undo each other. If
+/// another one ended or renewed the session meanwhile, nothing is written and no cookie is sent ([`Error::Gone`] for whoever
+/// asks). Keys come in alphabetical order, those that were just set last.
+///
+/// When the response has left, a stored session that the client already has can still be changed and
+/// [saved](Self::save): for work that goes on behind a stream.
 ///
 /// # Testing your handlers
 ///
@@ -88,7 +117,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::Type`] if the value is not a `T`; it stays as it is.
+    /// [`Error::Type`] if the value is not a `T`; it stays as it is. Otherwise as [`len`](Self::len).
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
         self.raw(key)?.map(|raw| parse(key, raw.as_str())).transpose()
     }
@@ -101,7 +130,7 @@ impl Session {
     /// stays as it is.
     pub fn insert<T: Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
         let value = to_json(key, &value)?;
-        self.shared.change(|state| state.data.set(key, value))
+        self.shared.change_data(|state| state.data.set(key, value))
     }
 
     /// Removes the value under `key`, if there is one. To have it as well: [`take`](Self::take).
@@ -110,7 +139,7 @@ impl Session {
     ///
     /// [`Error::HeadersSent`] if it is too late.
     pub fn remove(&self, key: &str) -> Result<(), Error> {
-        self.shared.change(|state| state.data.remove(key))
+        self.shared.change_data(|state| state.data.remove(key))
     }
 
     /// Removes the value under `key` and returns it: what a flash message needs.
@@ -125,7 +154,7 @@ impl Session {
             };
             let value = parse(key, raw.as_str())?;
             // Parsed outside of the lock: only what was parsed may be removed.
-            let removed = self.shared.change(|state| {
+            let removed = self.shared.change_data(|state| {
                 let same = state.data.get(key) == Some(raw.as_str());
                 if same {
                     state.data.remove(key);
@@ -144,7 +173,7 @@ impl Session {
     ///
     /// As [`len`](Self::len).
     pub fn contains_key(&self, key: &str) -> Result<bool, Error> {
-        self.shared.read(|state| state.data.get(key).is_some())
+        self.shared.read_key(key, |state| state.data.get(key).is_some())
     }
 
     /// The number of keys.
@@ -152,7 +181,8 @@ impl Session {
     /// # Errors
     ///
     /// [`Error::Config`] if the layer was never built and cannot be; [`Error::HeadersSent`] if the session is read for the
-    /// first time after the response head was sent.
+    /// first time after the response head was sent; [`Error::NotLoaded`] or [`Error::Store`] for a stored session that was not,
+    /// or could not be, fetched.
     pub fn len(&self) -> Result<usize, Error> {
         self.shared.read(|state| state.data.len())
     }
@@ -166,7 +196,7 @@ impl Session {
         self.shared.read(|state| state.data.is_empty())
     }
 
-    /// The keys, in the order in which they were first set.
+    /// The keys, in the order in which they were first set; those that came from a store, in alphabetical order.
     ///
     /// # Errors
     ///
@@ -175,13 +205,14 @@ impl Session {
         self.shared.read(|state| state.data.keys().map(str::to_owned).collect())
     }
 
-    /// Removes all keys. If nothing is set afterwards, the cookie is removed: a logout, as in Starlette.
+    /// Removes all keys. If nothing is set afterwards, the cookie is removed, and a record in a store is deleted: a logout, as
+    /// in Starlette.
     ///
     /// # Errors
     ///
     /// [`Error::HeadersSent`] if it is too late.
     pub fn clear(&self) -> Result<(), Error> {
-        self.shared.change(state::State::clear)
+        self.shared.change_data(state::State::clear)
     }
 
     /// Reads the whole session as one map or struct: `to_map::<BTreeMap<String, serde_json::Value>>()`.
@@ -223,7 +254,7 @@ impl Session {
         }
         let value = make();
         let json = to_json(key, &value)?;
-        let other = self.shared.change(|state| match state.data.get(key) {
+        let other = self.shared.change_data(|state| match state.data.get(key) {
             // Another clone was first.
             Some(other) => Some(SmallText::from(other)),
             None => {
@@ -240,9 +271,13 @@ impl Session {
     /// Reads the value under `key`, sets it to what `change` makes of it, and returns that. No other handle's write is lost
     /// in between: if one came first, `change` is called again with the newer value.
     ///
+    /// A session in a cookie knows of the handles of this request only. In a store, the value is committed at once and compared
+    /// with what is there, so that nothing is lost between requests and machines either; `change` is called up to 100 times.
+    ///
     /// # Errors
     ///
-    /// As [`get`](Self::get) and [`insert`](Self::insert).
+    /// As [`get`](Self::get) and [`insert`](Self::insert); for a stored session also as [`load`](Self::load) and
+    /// [`save`](Self::save), and [`Error::Contended`] if others were always first. The value is as it was then.
     ///
     /// # Examples
     ///
@@ -258,12 +293,15 @@ impl Session {
         T: Serialize + DeserializeOwned,
         F: FnMut(Option<T>) -> T,
     {
+        if self.shared.is_stored() {
+            return self.update_stored(key, change).await;
+        }
         loop {
             let raw = self.raw(key)?;
             let old = raw.as_ref().map(|raw| parse(key, raw.as_str())).transpose()?;
             let new = change(old);
             let json = to_json(key, &new)?;
-            let set = self.shared.change(|state| {
+            let set = self.shared.change_data(|state| {
                 let same = state.data.get(key) == raw.as_ref().map(SmallText::as_str);
                 if same {
                     state.data.set(key, json);
@@ -276,29 +314,63 @@ impl Session {
         }
     }
 
+    async fn update_stored<T, F>(&self, key: &str, mut change: F) -> Result<T, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        F: FnMut(Option<T>) -> T,
+    {
+        self.load().await?;
+        for attempt in 0..UPDATES {
+            let raw = self.raw(key)?;
+            let old = raw.as_ref().map(|raw| parse(key, raw.as_str())).transpose()?;
+            let new = change(old);
+            let json = to_json(key, &new)?;
+            let old = raw.map(|raw| raw.as_str().to_owned());
+            match Arc::clone(&self.shared).swap(key.to_owned(), old, json).await? {
+                Outcome::Conflict => self.shared.source.pause(attempt).await,
+                _ => return Ok(new),
+            }
+        }
+        Err(Error::Contended { key: key.to_owned() })
+    }
+
     // --- Its life.
 
-    /// Fetches the session from where it is kept. A session in a cookie is there already, so this does nothing; call it in
-    /// code that should work with every kind of session.
+    /// Fetches the session from its store; the axum extractor has done so already. A session in a cookie is there, so this does
+    /// nothing; call it in code that should work with every kind of session. Several calls at the same time ask the store once,
+    /// and without a ticket in the request it is not asked at all.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the layer was never built and cannot be; none otherwise for a session in a cookie.
+    /// [`Error::Store`] if the store failed or did not answer in time, which is worth another try;
+    /// [`Error::Config`] if the layer was never built and cannot be; [`Error::HeadersSent`] if it is the first access after the
+    /// response head was sent.
     pub async fn load(&self) -> Result<(), Error> {
-        self.shared.check()
+        if self.shared.is_stored() {
+            Arc::clone(&self.shared).load().await
+        } else {
+            self.shared.check()
+        }
     }
 
     /// Commits the session now instead of when the response head leaves, for handlers that want to see the error. The
     /// cookie still travels with the response. A later change is committed again.
     ///
-    /// What was saved is sent even if the handler's response is an error, or if a later change cannot be committed.
+    /// What was saved is sent even if the handler's response is an error, or if a later change cannot be committed. A commit to
+    /// a store that has begun goes on when this future is dropped, if there is a runtime for it
+    /// ([`spawn_with`](crate::SessionLayer::spawn_with)).
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`], [`Error::Random`], [`Error::Codec`]: nothing is committed and the client keeps the session it
-    /// has. [`Error::HeadersSent`] if it is too late.
+    /// [`Error::TooLarge`], [`Error::Random`], [`Error::Codec`], [`Error::Store`]: the changes are still to be committed, and the
+    /// client keeps the session it has. [`Error::Gone`] if another request ended or renewed the stored session meanwhile: it is
+    /// empty now. [`Error::HeadersSent`] if it is too late.
     pub async fn save(&self) -> Result<(), Error> {
-        self.shared.save()
+        if self.shared.is_stored() {
+            Arc::clone(&self.shared).save().await.map(|_| ())
+        } else {
+            self.shared.save_cookie()
+        }
     }
 
     /// Gives the session a new identity and keeps its data and [`created_at`](Self::created_at). Call it whenever
@@ -323,20 +395,17 @@ impl Session {
     pub fn authenticated(&self) -> Result<(), Error> {
         let id = self.shared.new_id()?;
         let now = self.shared.now();
-        self.shared.change(|state| {
-            state.renew(id);
-            state.meta.authenticated = Some(now);
-        })
+        self.shared.change(|state| state.authenticated(id, now))
     }
 
-    /// Ends the session: the cookie is removed, all reads are empty from here on, and an insert begins a new session. This
-    /// is what a logout calls.
+    /// Ends the session: the cookie is removed, a record in a store is deleted, all reads are empty from here on, and an insert
+    /// begins a new session. This is what a logout calls.
     ///
     /// # Errors
     ///
     /// [`Error::HeadersSent`] if it is too late.
     pub fn destroy(&self) -> Result<(), Error> {
-        self.shared.change(state::State::destroy)
+        self.shared.change_data(state::State::destroy)
     }
 
     /// Gives this session a lifetime of its own, in whole seconds, at least one and at most the layer's
@@ -355,13 +424,64 @@ impl Session {
         self.shared.change(|state| state.set_max_age(seconds))
     }
 
+    /// Says whose session this is, so that [`SessionLayer::sessions_of`](crate::SessionLayer::sessions_of) and
+    /// [`SessionLayer::destroy_all`](crate::SessionLayer::destroy_all) find it: a name that stays the user's own, such as
+    /// `"user-42"`. Call it at login. It ends with the session.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the session is not in a store that knows owners, [`Error::HeadersSent`] if it is too late.
+    pub fn set_owner(&self, owner: impl Into<String>) -> Result<(), Error> {
+        let owner = owner.into();
+        self.shared.check_owners()?;
+        self.shared.change_data(|state| {
+            state.stored.owned |= state.stored.owner.as_ref() != Some(&owner);
+            state.stored.owner = Some(owner);
+        })
+    }
+
+    /// Whose session this is; `None` if [`set_owner`](Self::set_owner) was never called.
+    ///
+    /// # Errors
+    ///
+    /// As [`len`](Self::len).
+    pub fn owner(&self) -> Result<Option<String>, Error> {
+        self.shared.read_meta(|state| state.stored.owner.clone())
+    }
+
+    /// Says what the owner knows this session by in a list of their sessions, such as `"Firefox on Linux"`. It is shown to
+    /// the owner, so it must not be more than that: the layer never takes it from the request by itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_owner`](Self::set_owner).
+    pub fn set_label(&self, label: impl Into<String>) -> Result<(), Error> {
+        let label = label.into();
+        self.shared.check_owners()?;
+        self.shared.change_data(|state| {
+            state.stored.labelled |= state.stored.label.as_ref() != Some(&label);
+            state.stored.label = Some(label);
+        })
+    }
+
+    /// What the session is called in the store, and so in a list of its owner's sessions; `None` before its first commit, or
+    /// if it is not in a store.
+    ///
+    /// # Errors
+    ///
+    /// As [`len`](Self::len).
+    pub fn id(&self) -> Result<Option<SessionId>, Error> {
+        let is_live = self.shared.read_meta(|state| state.stored.behind == Behind::Live)?;
+        Ok(if is_live { self.shared.source.session_id() } else { None })
+    }
+
     /// Whether no valid session came with the request.
     ///
     /// # Errors
     ///
     /// As [`len`](Self::len).
     pub fn is_new(&self) -> Result<bool, Error> {
-        self.shared.read(|state| !state.known)
+        self.shared.read_meta(|state| !state.known)
     }
 
     /// Whether there is something to commit: the session differs from what came with the request or was last saved, and the
@@ -377,7 +497,7 @@ impl Session {
     ///
     /// As [`len`](Self::len).
     pub fn created_at(&self) -> Result<Option<SystemTime>, Error> {
-        self.shared.read(|state| state.meta.created.map(system_time))
+        self.shared.read_meta(|state| state.meta.created.map(system_time))
     }
 
     /// When [`authenticated`](Self::authenticated) was last called: before something dangerous, ask for the password again
@@ -405,7 +525,7 @@ impl Session {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn authenticated_at(&self) -> Result<Option<SystemTime>, Error> {
-        self.shared.read(|state| state.meta.authenticated.map(system_time))
+        self.shared.read_meta(|state| state.meta.authenticated.map(system_time))
     }
 
     /// The last moment at which the session, as it was last written, is accepted; `None` before its first commit, or if it
@@ -415,19 +535,20 @@ impl Session {
     ///
     /// As [`len`](Self::len).
     pub fn expires_at(&self) -> Result<Option<SystemTime>, Error> {
-        let meta = self.shared.read(|state| state.meta)?;
+        let meta = self.shared.read_meta(|state| state.meta)?;
         Ok(self.shared.expires(&meta).map(system_time))
     }
 
     /// Why the request's cookie was not accepted; `None` if it was, or if there was none.
     #[must_use]
     pub fn rejected(&self) -> Option<Reject> {
-        self.shared.read(|state| state.rejected).ok().flatten()
+        self.shared.look(|state| state.rejected).ok().flatten()
     }
 
     /// The JSON text under `key`, out of the lock: what deserialises it is the caller's code.
     fn raw(&self, key: &str) -> Result<Option<SmallText>, Error> {
-        self.shared.read(|state| state.data.get(key).map(SmallText::from))
+        self.shared
+            .read_key(key, |state| state.data.get(key).map(SmallText::from))
     }
 }
 

@@ -2,16 +2,24 @@
 
 use std::{
     fmt,
+    future::{Future, ready},
+    pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use super::{
     data::Data,
+    id::SessionId,
+    job::Spawner,
     lifetime::{LEEWAY, Lifetime},
     payload::{LAST_MILLIS, Meta, Millis, Payload},
+    stored::{Behind, Order, Outcome, Stored},
+    turn::{HasTurns, Turns},
 };
 use crate::error::{Error, Reject};
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Where a session comes from and goes to. The middleware implements it; nothing here knows what a cookie is.
 pub(crate) trait Source: Send + Sync {
@@ -28,6 +36,50 @@ pub(crate) trait Source: Send + Sync {
     fn carries_max_age(&self) -> bool;
     /// A fresh id, or `None` where the format has no place for one.
     fn new_id(&self) -> Result<Option<[u8; 16]>, Error>;
+
+    // What follows is for sources that have a store; the others are never asked.
+
+    fn is_stored(&self) -> bool {
+        false
+    }
+    /// Why a session of this source cannot have an owner.
+    fn check_owners(&self) -> Result<(), Error> {
+        Err(Error::config(
+            "only a stored session has an owner or a label: use `SessionLayer::with_store`",
+        ))
+    }
+    /// Fetches the session whose ticket came with the request. Calls do not overlap.
+    fn load(&self) -> Answer<'_, Result<Opened, Error>> {
+        Box::pin(ready(Ok(Opened::default())))
+    }
+    /// Carries out an order, and makes its cookie what the response will carry. Calls do not overlap.
+    fn commit<'a>(&'a self, order: &'a Order) -> Answer<'a, Result<Outcome, Error>> {
+        let _ = order;
+        Box::pin(ready(Ok(Outcome::Gone)))
+    }
+    /// Whether browsers are told when the cookie expires.
+    fn cookie_expires(&self) -> bool {
+        true
+    }
+    /// A commit failed after everybody had left who could have been told.
+    fn report(&self, error: &Error) {
+        let _ = error;
+    }
+    /// What the session is called in the store.
+    fn session_id(&self) -> Option<SessionId> {
+        None
+    }
+    /// Runs what is left of a commit when nobody waits for it any more.
+    fn spawner(&self) -> Option<Spawner> {
+        None
+    }
+    /// Lets others go first.
+    fn pause(&self, attempt: u32) -> Answer<'_, ()> {
+        let _ = attempt;
+        Box::pin(ready(()))
+    }
+    /// Changes that came after the response were never saved.
+    fn forgotten(&self) {}
 }
 
 /// What came with a request.
@@ -39,6 +91,8 @@ pub(crate) struct Opened {
     pub(crate) rejected: Option<Reject>,
     /// Whether there is any cookie of ours that could be removed.
     pub(crate) present: bool,
+    /// What a store has to do with it.
+    pub(crate) stored: Stored,
 }
 
 /// What is to be done with the client's cookie.
@@ -58,29 +112,36 @@ pub(crate) struct Sealed {
 }
 
 /// The one allocation of a request's session: its state, and where it comes from.
-pub(crate) struct Shared<S: ?Sized> {
+pub(crate) struct Shared<S: Source + ?Sized> {
     state: Mutex<State>,
-    /// Held through a whole commit, so that commits do not overlap. Always taken before `state`.
+    /// Held through a whole commit into a cookie, so that commits do not overlap. Always taken before `state`.
     committing: Mutex<()>,
+    /// The same for what a store is asked.
+    turns: Turns,
     pub(crate) source: S,
 }
 
 #[derive(Default)]
 pub(crate) struct State {
-    opened: bool,
-    sealed: bool,
+    pub(super) opened: bool,
+    pub(super) sealed: bool,
     /// A valid session came with the request, or was saved since.
     pub(crate) known: bool,
-    present: bool,
+    pub(super) present: bool,
     pub(crate) rejected: Option<Reject>,
     pub(crate) data: Data,
     pub(crate) meta: Meta,
     /// To be written even if the data is what it was.
-    rewrite: bool,
+    pub(super) rewrite: bool,
     /// Cleared or destroyed: if it stays empty, the cookie goes.
-    ended: bool,
+    pub(super) ended: bool,
     /// Counts changes, so that a save knows whether there were any while it was at work.
-    revision: u64,
+    pub(super) revision: u64,
+    /// Counts what a store was asked for, so that those who waited meanwhile know that it was for them too.
+    pub(super) loads: u32,
+    /// Counts the sessions that this one handle has been: one more with each `destroy`.
+    pub(super) life: u32,
+    pub(super) stored: Stored,
 }
 
 impl<S: Source> Shared<S> {
@@ -88,21 +149,63 @@ impl<S: Source> Shared<S> {
         Self {
             state: Mutex::default(),
             committing: Mutex::new(()),
+            turns: Turns::default(),
             source,
         }
     }
 }
 
 impl<S: Source + ?Sized> Shared<S> {
-    pub(crate) fn read<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, Error> {
+    /// The way in for what every state can tell.
+    pub(crate) fn look<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, Error> {
         Ok(read(&*self.opened()?))
     }
 
-    /// The one way in for every change.
+    /// The way in for what all data must be known for.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, Error> {
+        let state = self.opened()?;
+        if !state.data.knows_all() {
+            return Err(Error::NotLoaded);
+        }
+        Ok(read(&state))
+    }
+
+    /// The way in for what is known about a session besides its data.
+    pub(crate) fn read_meta<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, Error> {
+        let state = self.opened()?;
+        if state.stored.behind == Behind::Unloaded {
+            return Err(Error::NotLoaded);
+        }
+        Ok(read(&state))
+    }
+
+    /// The way in for what one key must be known for.
+    pub(crate) fn read_key<T>(&self, key: &str, read: impl FnOnce(&State) -> T) -> Result<T, Error> {
+        let state = self.opened()?;
+        if !state.data.knows(key) {
+            return Err(Error::NotLoaded);
+        }
+        Ok(read(&state))
+    }
+
+    /// The one way in for changes that reach the client with the response.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
         let mut state = self.opened()?;
         if state.sealed {
             return Err(Error::HeadersSent);
+        }
+        state.revision += 1;
+        Ok(change(&mut state))
+    }
+
+    /// The one way in for changes that a store can keep even after the response has left.
+    pub(crate) fn change_data<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
+        let mut state = self.opened()?;
+        if state.sealed {
+            if !state.stored.is_held() {
+                return Err(Error::HeadersSent);
+            }
+            state.stored.late = true;
         }
         state.revision += 1;
         Ok(change(&mut state))
@@ -124,6 +227,18 @@ impl<S: Source + ?Sized> Shared<S> {
         self.source.new_id()
     }
 
+    pub(super) fn is_busy(&self) -> bool {
+        self.turns.is_taken()
+    }
+
+    pub(crate) fn is_stored(&self) -> bool {
+        self.source.is_stored()
+    }
+
+    pub(crate) fn check_owners(&self) -> Result<(), Error> {
+        self.source.check_owners()
+    }
+
     pub(crate) fn carries_max_age(&self) -> bool {
         self.source.carries_max_age()
     }
@@ -136,7 +251,8 @@ impl<S: Source + ?Sized> Shared<S> {
         self.source.lifetime()?.expires(meta)
     }
 
-    pub(crate) fn save(&self) -> Result<(), Error> {
+    /// Commits a session that travels in a cookie.
+    pub(crate) fn save_cookie(&self) -> Result<(), Error> {
         self.source.check()?;
         let _committing = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.source.now();
@@ -157,12 +273,17 @@ impl<S: Source + ?Sized> Shared<S> {
         Ok(())
     }
 
-    /// Ends all writing and says what is to be done. With `discard`, changes that were not saved are dropped.
-    pub(crate) fn seal(&self, discard: bool) -> Sealed {
+    /// Ends all writing into the response, and says whether anybody looked at the session.
+    pub(crate) fn close(&self) -> bool {
         let mut state = self.lock();
         state.sealed = true;
-        let accessed = state.opened;
-        drop(state);
+        state.opened
+    }
+
+    /// Ends all writing and says what is to be done with a cookie session. With `discard`, changes that were not saved are
+    /// dropped.
+    pub(crate) fn seal(&self, discard: bool) -> Sealed {
+        let accessed = self.close();
         if !accessed {
             return Sealed {
                 accessed,
@@ -171,7 +292,8 @@ impl<S: Source + ?Sized> Shared<S> {
         }
         // A save that has begun is in the response, so it is waited for; those that stand behind it are refused.
         drop(self.committing.lock());
-        let action = if discard {
+        let rolls = self.source.lifetime().is_some_and(|lifetime| lifetime.rolling);
+        let action = if discard || !self.lock().is_touched(rolls) {
             Ok(Action::Keep)
         } else {
             // The clock is the user's, so it is asked without the lock; the seal holds meanwhile.
@@ -181,9 +303,12 @@ impl<S: Source + ?Sized> Shared<S> {
         Sealed { accessed, action }
     }
 
-    fn opened(&self) -> Result<MutexGuard<'_, State>, Error> {
+    pub(super) fn opened(&self) -> Result<MutexGuard<'_, State>, Error> {
         let state = self.lock();
         if state.opened {
+            if let Some(error) = &state.stored.failed {
+                return Err(error.clone());
+            }
             return Ok(state);
         }
         if state.sealed {
@@ -202,9 +327,26 @@ impl<S: Source + ?Sized> Shared<S> {
         Ok(state)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // No step under the lock leaves the state half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Source + ?Sized> HasTurns for Shared<S> {
+    fn turns(&self) -> &Turns {
+        &self.turns
+    }
+}
+
+impl<S: Source + ?Sized> Drop for Shared<S> {
+    fn drop(&mut self) {
+        let state = self.lock();
+        let forgotten = state.stored.late && state.is_order_due();
+        drop(state);
+        if forgotten {
+            self.source.forgotten();
+        }
     }
 }
 
@@ -213,22 +355,29 @@ impl State {
         self.opened = true;
         self.present = opened.present;
         self.rejected = opened.rejected;
+        self.stored = opened.stored;
         if let Some((data, meta)) = opened.session {
             self.known = true;
             self.data = data;
             self.meta = meta;
+        } else if self.stored.behind == Behind::Unloaded {
+            self.data = Data::unloaded();
         }
     }
 
     pub(crate) fn clear(&mut self) {
         self.data.clear();
         // What is set from here on says nothing about who was authenticated before.
-        self.rewrite |= self.meta.authenticated.take().is_some();
+        let was_authenticated = self.meta.authenticated.take().is_some();
+        self.rewrite |= was_authenticated;
+        self.stored.authenticated |= was_authenticated;
         // A clock that is wrong must not cost anybody their session by the way.
         self.ended |= self.rejected != Some(Reject::NotYetValid);
     }
 
     pub(crate) fn destroy(&mut self) {
+        self.stored.destroy();
+        self.life = self.life.wrapping_add(1);
         self.data = Data::default();
         self.meta = Meta::default();
         self.known = false;
@@ -237,17 +386,28 @@ impl State {
     }
 
     pub(crate) fn renew(&mut self, id: Option<[u8; 16]>) {
+        self.stored.renew();
         self.meta.id = id;
         self.rewrite = true;
     }
 
+    /// The user has proved who they are.
+    pub(crate) fn authenticated(&mut self, id: Option<[u8; 16]>, now: Millis) {
+        self.renew(id);
+        self.meta.authenticated = Some(now);
+        self.stored.authenticated = true;
+    }
+
     pub(crate) fn set_max_age(&mut self, seconds: u32) {
+        self.stored.max_age |= self.meta.max_age != Some(seconds);
         self.rewrite |= self.meta.max_age != Some(seconds);
         self.meta.max_age = Some(seconds);
     }
 
     fn is_modified(&self) -> bool {
-        if self.sealed {
+        if self.stored.is_one {
+            self.is_order_due()
+        } else if self.sealed {
             // Nothing more will be committed.
             false
         } else if self.data.is_empty() {
@@ -257,7 +417,12 @@ impl State {
         }
     }
 
-    fn is_removal(&self) -> bool {
+    /// Whether there may be something to do; quick, and surely no only if there is nothing.
+    fn is_touched(&self, rolls: bool) -> bool {
+        self.rewrite || self.ended || self.data.is_touched() || (rolls && self.known)
+    }
+
+    pub(super) fn is_removal(&self) -> bool {
         self.present && (self.ended || self.data.is_changed())
     }
 
@@ -359,6 +524,10 @@ impl Source for Detached {
 
     fn carries_max_age(&self) -> bool {
         true
+    }
+
+    fn check_owners(&self) -> Result<(), Error> {
+        Ok(())
     }
 
     fn new_id(&self) -> Result<Option<[u8; 16]>, Error> {

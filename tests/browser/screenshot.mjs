@@ -7,7 +7,7 @@ import { Server, addNote, browse, greeting, logIn } from './support.mjs';
 test('the example, ready to be looked at', async (t) => {
   const server = await Server.start(t);
   const { page } = await browse(t, {
-    viewport: { width: 900, height: 600 },
+    viewport: { width: 900, height: 655 },
     deviceScaleFactor: 1.5,
     colorScheme: process.env.COLOR_SCHEME ?? 'light',
   });

@@ -32,7 +32,8 @@ const cleaners = new WeakMap();
 const binary = process.env.HTTP_SESSION_LOGIN_BIN ?? build();
 
 function build() {
-  const cargo = ['build', '--quiet', '--locked', '--example', 'login', '--message-format=json'];
+  // The features of the Rust tests, so that nothing is built twice.
+  const cargo = ['build', '--quiet', '--locked', '--all-features', '--example', 'login', '--message-format=json'];
   const output = execFileSync('cargo', cargo, {
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
     encoding: 'utf8',
@@ -50,7 +51,14 @@ const running = new Set();
 process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 process.once('SIGTERM', () => process.exit(143));
 
-/// A running example. It stops with the test `t`, and `restart` changes its settings without changing its port.
+/// The settings for sessions in this store.
+export function storedIn(t, store) {
+  const folder = newFolder(t);
+  return { arguments: ['--store', store], DATABASE: join(folder, 'login.db') };
+}
+
+/// A running example. It stops with the test `t`, and `restart` changes its settings without changing its port. Settings are
+/// environment variables, but for `arguments`.
 export class Server {
   static async start(t, settings = {}) {
     const server = new Server();
@@ -80,11 +88,11 @@ export class Server {
     }
   }
 
-  async #run(settings) {
-    this.settings = settings;
+  async #run({ arguments: args = [], ...settings }) {
+    this.settings = { arguments: args, ...settings };
     this.log = [];
     // Nothing of this process's own environment may be taken for a setting.
-    const child = spawn(binary, { env: { NO_COLOR: '1', ...settings }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(binary, args, { env: { NO_COLOR: '1', ...settings }, stdio: ['ignore', 'pipe', 'pipe'] });
     this.process = child;
     running.add(child);
     child.once('exit', () => running.delete(child));
@@ -148,15 +156,18 @@ export async function browse(t, { args = [], profile, ...options } = {}) {
   return { browser, page };
 }
 
-export function newProfile(t) {
+export const newProfile = newFolder;
+
+function newFolder(t) {
   const folder = mkdtempSync(join(tmpdir(), 'http-session-browser-'));
   afterwards(t, () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
   return folder;
 }
 
-/// All cookies of the browser as it stored them, sorted by name.
-export async function jar(browser) {
-  const devtools = await browser.newCDPSession(browser.pages()[0]);
+/// All cookies of the browser as it stored them, sorted by name. `page` is any page that does not wait for an answer: such a
+/// one would have this wait as well.
+export async function jar(browser, page = browser.pages()[0]) {
+  const devtools = await browser.newCDPSession(page);
   const { cookies } = await devtools.send('Storage.getCookies');
   await devtools.detach();
   return cookies.sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -167,7 +178,7 @@ export async function jar(browser) {
 /// Presses a button that sends a form, and waits until the page that it stood on is gone.
 export async function press(frame, name) {
   await frame.locator('html').evaluate((root) => root.setAttribute('data-left', ''));
-  await frame.getByRole('button', { name }).click();
+  await frame.getByRole('button', { name, exact: true }).click();
   await frame.locator('html:not([data-left])').waitFor({ state: 'attached' });
 }
 
@@ -193,7 +204,7 @@ export const loginForm = (frame) => frame.getByRole('heading', { name: 'Log in' 
 
 export async function notes(frame) {
   await wholePage(frame);
-  return frame.locator('li:not(.none)').allTextContents();
+  return frame.locator('ul[aria-labelledby=notes] li:not(.none)').allTextContents();
 }
 
 export async function visits(frame) {

@@ -1,0 +1,293 @@
+//! Sessions in this process.
+
+mod bounds;
+mod owners;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use moka::{Entry, notification::RemovalCause, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
+
+use self::{
+    bounds::Bounds,
+    owners::{Entered, Owners},
+};
+use super::{Applied, Changes, Created, HashedTicket, Loaded, Record, Store, StoredSession, Which};
+use crate::{error::Error, event::event, session::SessionId};
+
+/// Keeps sessions in this process: fast, bounded, and gone with the process. Clones share the sessions.
+///
+/// For one process that may log its users out when it is restarted, for development and for tests. A second process knows
+/// nothing of these sessions.
+///
+/// ```
+/// use http_session::{SessionLayer, store::MemoryStore};
+///
+/// let store = MemoryStore::new().max_sessions(20_000).max_bytes(64 << 20);
+/// let layer = SessionLayer::with_store(store).build()?;
+/// # Ok::<(), http_session::Error>(())
+/// ```
+///
+/// # Bounds
+///
+/// There are never more than [`max_sessions`](Self::max_sessions), and all of them never take more than about
+/// [`max_bytes`](Self::max_bytes). What goes beyond that ends the session that was longest not used, whoever is logged in with
+/// it: the first time with a warning (feature `tracing`), later with an event for debugging each. Anybody can begin sessions
+/// where a visitor without a cookie gets one, so let the bounds be well above what users need.
+///
+/// Both bounds are kept by one count of bytes, in which a session counts as what it takes, but at least as its share of
+/// `max_bytes` when there are `max_sessions`. So `max_sessions` of at most that size fit, and where some are larger it is
+/// fewer: sessions are first ended when at least one of the two bounds is half used, and before either is exceeded.
+///
+/// What a session takes is reckoned: its texts, and an allowance for each key and each session that is about what the
+/// allocator was seen to take. A session that alone is above `max_bytes` (or 4 GiB) is not kept: that is an [`Error::Store`],
+/// and it stays as it was.
+///
+/// # Expired sessions
+///
+/// They are never shown. They are removed when their ticket comes again, by [`Store::delete_expired`] if something calls it (it looks at every session, and does not give way meanwhile),
+/// and at the latest as the ones that were longest not used when there is no more room, which is no event then.
+#[derive(Clone)]
+pub struct MemoryStore {
+    sessions: Cache<SessionId, Arc<Kept>>,
+    owners: Arc<Owners>,
+    bounds: Bounds,
+    /// When the store was last written to: whether what had to go was still alive.
+    now: Arc<AtomicU64>,
+}
+
+/// A state of a session. It never changes: another one takes its place.
+struct Kept {
+    record: Record,
+    weight: u32,
+    /// Keeps the session in the index of its owner.
+    entered: Option<Arc<Entered>>,
+}
+
+impl MemoryStore {
+    /// An empty store for at most 100,000 sessions that together take at most 100 MiB.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::bounded(Bounds {
+            max_sessions: 100_000,
+            max_bytes: 100 << 20,
+        })
+    }
+
+    /// An empty store for at most this number of sessions. What was in the store before stays with its clones.
+    #[must_use]
+    pub fn max_sessions(self, max_sessions: u64) -> Self {
+        Self::bounded(Bounds {
+            max_sessions,
+            ..self.bounds
+        })
+    }
+
+    /// An empty store whose sessions together take at most this number of bytes, about. What was in the store before stays with
+    /// its clones.
+    #[must_use]
+    pub fn max_bytes(self, max_bytes: u64) -> Self {
+        Self::bounded(Bounds {
+            max_bytes,
+            ..self.bounds
+        })
+    }
+
+    fn bounded(bounds: Bounds) -> Self {
+        let now = Arc::new(AtomicU64::new(0));
+        let sessions = Cache::builder()
+            .max_capacity(bounds.capacity())
+            .weigher(|_, kept: &Arc<Kept>| kept.weight)
+            // The default prefers what was used often, and would refuse new sessions.
+            .eviction_policy(EvictionPolicy::lru())
+            .eviction_listener(evicted(now.clone()))
+            .build();
+        Self {
+            sessions,
+            owners: Arc::default(),
+            bounds,
+            now,
+        }
+    }
+
+    /// Looks at one session and replaces or removes it, while nobody else does.
+    fn step(&self, id: SessionId, step: impl FnOnce(Option<&Arc<Kept>>) -> Op<Arc<Kept>>) {
+        let entry = self.sessions.entry(id);
+        entry.and_compute_with(|entry| step(entry.as_ref().map(Entry::value)));
+    }
+
+    /// Ends what is over its time or its bounds right now, instead of after some more writes.
+    fn make_room(&self, now: u64) {
+        self.now.store(now, Ordering::Relaxed);
+        self.sessions.run_pending_tasks();
+    }
+
+    /// A new state of a session that was in this state before, if it can be kept.
+    fn kept(&self, id: SessionId, record: Record, before: Option<&Kept>) -> Result<Arc<Kept>, Error> {
+        let weight = self.bounds.weight(&record).ok_or_else(|| {
+            Error::store("this session alone is more than `MemoryStore::max_bytes` allows for all of them together")
+        })?;
+        // It is in the index before it can be found, and a state of the same owner stays under the same line.
+        let entered = record.owner.as_deref().map(|owner| {
+            let same = before.and_then(|before| before.entered.as_ref());
+            let same = same.filter(|entered| entered.owner() == owner);
+            same.map_or_else(|| self.owners.enter(owner, id), Arc::clone)
+        });
+        Ok(Arc::new(Kept {
+            record,
+            weight,
+            entered,
+        }))
+    }
+
+    /// Removes a session if this is so, and says whether it was.
+    fn remove_if(&self, id: SessionId, condition: impl FnOnce(&Record) -> bool) -> bool {
+        let mut removed = false;
+        self.step(id, |kept| {
+            removed = kept.is_some_and(|kept| condition(&kept.record));
+            if removed { Op::Remove } else { Op::Nop }
+        });
+        removed
+    }
+
+    /// Removes all sessions of which this is so, and says how many there were.
+    fn remove_all(&self, condition: impl Fn(&Record) -> bool) -> u64 {
+        let found = self.sessions.iter().filter(|(_, kept)| condition(&kept.record));
+        // Another request may have changed it since it was found.
+        let removed = found.filter(|(id, _)| self.remove_if(**id, &condition)).count();
+        self.sessions.run_pending_tasks();
+        removed as u64
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("max_sessions", &self.bounds.max_sessions)
+            .field("max_bytes", &self.bounds.max_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store for MemoryStore {
+    async fn load(&self, ticket: &HashedTicket, now: u64) -> Result<Loaded, Error> {
+        let Some(kept) = self.sessions.get(&ticket.id) else {
+            return Ok(Loaded::Missing);
+        };
+        let loaded = kept.record.load(ticket, now);
+        if loaded == Loaded::Missing {
+            self.remove_if(ticket.id, |record| !record.is_live(now));
+        }
+        Ok(loaded)
+    }
+
+    async fn create(&self, id: &SessionId, record: &Record, now: u64) -> Result<Created, Error> {
+        let kept = self.kept(*id, record.clone(), None)?;
+        let mut created = Created::Created;
+        self.step(*id, |other| {
+            if other.is_some_and(|other| other.record.is_live(now)) {
+                created = Created::Collision;
+                return Op::Nop;
+            }
+            Op::Put(kept)
+        });
+        self.make_room(now);
+        Ok(created)
+    }
+
+    async fn apply(&self, ticket: &HashedTicket, changes: &Changes, now: u64) -> Result<Applied, Error> {
+        let mut answer = Ok(Applied::Gone);
+        self.step(ticket.id, |kept| {
+            let Some(kept) = kept else {
+                return Op::Nop;
+            };
+            let mut record = kept.record.clone();
+            let applied = record.apply(ticket, changes, now);
+            if applied != Applied::Updated {
+                answer = Ok(applied);
+                return Op::Nop;
+            }
+            match self.kept(ticket.id, record, Some(kept)) {
+                Ok(kept) => {
+                    answer = Ok(applied);
+                    Op::Put(kept)
+                }
+                Err(error) => {
+                    answer = Err(error);
+                    Op::Nop
+                }
+            }
+        });
+        self.make_room(now);
+        answer
+    }
+
+    async fn delete(&self, ticket: &HashedTicket, now: u64) -> Result<bool, Error> {
+        Ok(self.remove_if(ticket.id, |record| {
+            record.is_live(now) && record.secret == ticket.secret
+        }))
+    }
+
+    async fn delete_expired(&self, now: u64) -> Result<u64, Error> {
+        Ok(self.remove_all(|record| !record.is_live(now)))
+    }
+
+    fn keeps_owners(&self) -> bool {
+        true
+    }
+
+    async fn sessions_of(&self, owner: &str, now: u64) -> Result<Vec<StoredSession>, Error> {
+        let ids = self.owners.of(owner).into_iter();
+        let found = ids.filter_map(|id| {
+            let kept = self.sessions.get(&id)?;
+            let theirs = kept.record.owner.as_deref() == Some(owner);
+            (theirs && kept.record.is_live(now)).then(|| kept.record.summary(id))
+        });
+        Ok(found.collect())
+    }
+
+    async fn delete_of(&self, owner: &str, which: &Which) -> Result<u64, Error> {
+        let ids = self.owners.of(owner).into_iter().filter(|id| which.includes(id));
+        let theirs = |record: &Record| record.owner.as_deref() == Some(owner);
+        Ok(ids.filter(|id| self.remove_if(*id, theirs)).count() as u64)
+    }
+
+    async fn delete_begun_before(&self, epoch: u64) -> Result<u64, Error> {
+        Ok(self.remove_all(|record| record.begun() < epoch))
+    }
+}
+
+/// Tells when a live session had to go for others.
+fn evicted(now: Arc<AtomicU64>) -> impl Fn(Arc<SessionId>, Arc<Kept>, RemovalCause) + Send + Sync {
+    let warned = AtomicBool::new(false);
+    move |_, kept, cause| {
+        if cause != RemovalCause::Size || !kept.record.is_live(now.load(Ordering::Relaxed)) {
+            return;
+        }
+        if warned.swap(true, Ordering::Relaxed) {
+            event!(
+                DEBUG,
+                "the memory store is full: the session that was longest not used has ended"
+            );
+        } else {
+            event!(
+                WARN,
+                "the memory store is full: sessions that were longest not used end early from now on; let `max_sessions` and \
+                 `max_bytes` of `MemoryStore` be larger"
+            );
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Sessions on the server: the cookie holds a ticket, and a [`Store`] keeps the data.
+//!
+//! # Choosing one
+//!
+//! | store | feature | for |
+//! |---|---|---|
+//! | `MemoryStore` | `memory` | one process that may forget: bounded, fast, gone with the process |
+//! | `SqlStore` | `sqlite` | one machine: durable, with nothing to run beside it |
+//! | `SqlStore` | `postgres`, `mysql` | several machines that share a database already |
+//! | `RedisStore` | `redis` | several machines and many requests: Redis, Valkey, single or cluster |
+//!
+//! # What a store never sees
+//!
+//! A ticket is 16 random bytes that stay for the session's life, and 32 random bytes that
+//! [`Session::renew`](crate::Session::renew) replaces. A store is handed the SHA-256 of each ([`HashedTicket`]), bound to the
+//! application and the cookie's name, so that a leaked table or backup opens no session.
+//!
+//! # What a store must do
+//!
+//! Each method is one atomic step. Requests hand over what they *changed*, never the whole session, so two requests that set
+//! different keys both win, and a request that was slower than a logout or a renewal changes nothing: [`Applied::Gone`].
+//! Time is an argument: a store compares with it, and has no clock of its own.
+//!
+//! A store that keeps each record as a whole has nearly everything done by [`Record::load`] and [`Record::apply`]:
+//!
+//! ```
+//! use std::{collections::HashMap, sync::{Mutex, PoisonError}};
+//! use http_session::{Error, SessionId, store::{Applied, Changes, Created, HashedTicket, Loaded, Record, Store}};
+//!
+//! /// All sessions in one map, for a program that may forget them and has few.
+//! #[derive(Default)]
+//! struct MapStore(Mutex<HashMap<SessionId, Record>>);
+//!
+//! impl MapStore {
+//!     fn with<T>(&self, step: impl FnOnce(&mut HashMap<SessionId, Record>) -> T) -> Result<T, Error> {
+//!         Ok(step(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+//!     }
+//! }
+//!
+//! impl Store for MapStore {
+//!     async fn load(&self, ticket: &HashedTicket, now: u64) -> Result<Loaded, Error> {
+//!         self.with(|map| map.get(&ticket.id).map_or(Loaded::Missing, |record| record.load(ticket, now)))
+//!     }
+//!
+//!     async fn create(&self, id: &SessionId, record: &Record, now: u64) -> Result<Created, Error> {
+//!         self.with(|map| {
+//!             if map.get(id).is_some_and(|other| other.is_live(now)) {
+//!                 return Created::Collision;
+//!             }
+//!             map.insert(*id, record.clone());
+//!             Created::Created
+//!         })
+//!     }
+//!
+//!     async fn apply(&self, ticket: &HashedTicket, changes: &Changes, now: u64) -> Result<Applied, Error> {
+//!         self.with(|map| map.get_mut(&ticket.id).map_or(Applied::Gone, |record| record.apply(ticket, changes, now)))
+//!     }
+//!
+//!     async fn delete(&self, ticket: &HashedTicket, now: u64) -> Result<bool, Error> {
+//!         self.with(|map| {
+//!             let live = map.get(&ticket.id).is_some_and(|record| record.is_live(now) && record.secret == ticket.secret);
+//!             if live {
+//!                 map.remove(&ticket.id);
+//!             }
+//!             live
+//!         })
+//!     }
+//!
+//!     async fn delete_expired(&self, now: u64) -> Result<u64, Error> {
+//!         self.with(|map| {
+//!             let before = map.len();
+//!             map.retain(|_, record| record.is_live(now));
+//!             (before - map.len()) as u64
+//!         })
+//!     }
+//! }
+//! # let layer = http_session::SessionLayer::with_store(MapStore::default()).build()?;
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! With the feature `test-util`, `store::conformance::check` tries all of this on a store of yours.
+
+#[cfg(feature = "test-util")]
+pub mod conformance;
+mod erased;
+#[cfg(feature = "memory")]
+mod memory;
+mod record;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod sql;
+mod ticket;
+
+use std::future::Future;
+
+#[cfg(feature = "memory")]
+pub use self::memory::MemoryStore;
+pub use self::record::{
+    Applied, Changes, Created, Field, HashedTicket, Loaded, Record, SecretHash, StoredSession, Which,
+};
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+pub use self::sql::{SqlStore, Sweeper};
+pub(crate) use self::{
+    erased::ErasedStore,
+    ticket::{Hasher, Ticket},
+};
+use crate::error::Error;
+pub use crate::session::{SessionId, Values};
+
+/// Keeps sessions on the server.
+///
+/// Every method is one atomic step, and compares times with its argument `now`, in milliseconds since the Unix epoch. A
+/// record whose [`expires`](Record::expires) is before `now` is not there, cleaned up or not. Methods may be called at the same
+/// time, and any of the futures may be dropped before it is done: the step was taken then, or it was not.
+///
+/// # Errors
+///
+/// A store that cannot tell answers [`Error::store`], never "missing": a store that is down is not an empty session. A failed
+/// step may have been taken all the same (the answer was lost), but never half of it.
+pub trait Store: Send + Sync + 'static {
+    /// Fetches the live record of a ticket.
+    fn load(&self, ticket: &HashedTicket, now: u64) -> impl Future<Output = Result<Loaded, Error>> + Send;
+
+    /// Keeps a new record, unless there is a live one of this id.
+    fn create(&self, id: &SessionId, record: &Record, now: u64) -> impl Future<Output = Result<Created, Error>> + Send;
+
+    /// Carries out all changes on the newest state of a live record, or none of them; see [`Record::apply`], which does it
+    /// and says what each field means. A record without values is a record.
+    fn apply(
+        &self,
+        ticket: &HashedTicket,
+        changes: &Changes,
+        now: u64,
+    ) -> impl Future<Output = Result<Applied, Error>> + Send;
+
+    /// Ends a session. Returns whether there was a live one for this ticket; nothing is deleted otherwise.
+    fn delete(&self, ticket: &HashedTicket, now: u64) -> impl Future<Output = Result<bool, Error>> + Send;
+
+    /// Deletes what expired before `now`, and says how many sessions that were. A store whose engine does so by itself
+    /// returns 0.
+    fn delete_expired(&self, now: u64) -> impl Future<Output = Result<u64, Error>> + Send;
+
+    /// Whether the store can find the sessions of an owner. By default it cannot, and
+    /// [`Session::set_owner`](crate::Session::set_owner) is an error.
+    fn keeps_owners(&self) -> bool {
+        false
+    }
+
+    /// All live sessions of an owner, in any order. It may not miss one that was created, or got its owner, before the call.
+    fn sessions_of(&self, owner: &str, now: u64) -> impl Future<Output = Result<Vec<StoredSession>, Error>> + Send {
+        let _ = (owner, now);
+        async { Err(no_owners()) }
+    }
+
+    /// Ends those sessions of an owner, and says how many that were; expired ones that were not cleaned up yet may count.
+    fn delete_of(&self, owner: &str, which: &Which) -> impl Future<Output = Result<u64, Error>> + Send {
+        let _ = (owner, which);
+        async { Err(no_owners()) }
+    }
+
+    /// Ends all sessions of everybody that [began](Record::begun) before the epoch, and says how many that were. When it
+    /// returns, they are gone.
+    fn delete_begun_before(&self, epoch: u64) -> impl Future<Output = Result<u64, Error>> + Send {
+        let _ = epoch;
+        async {
+            Err(Error::config(
+                "this store cannot end all sessions at once: implement `Store::delete_begun_before`, or change the layer's `app`",
+            ))
+        }
+    }
+}
+
+fn no_owners() -> Error {
+    Error::config(
+        "this store does not know whose a session is: implement `Store::sessions_of`, `delete_of` and `keeps_owners`",
+    )
+}

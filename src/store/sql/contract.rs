@@ -1,0 +1,87 @@
+//! `SqlStore` as a [`Store`].
+
+use super::{Engine, SqlStore, error, read, steps};
+use crate::{
+    error::Error,
+    session::SessionId,
+    store::{Applied, Changes, Created, Field, HashedTicket, Loaded, Record, Store, StoredSession, Which},
+};
+
+/// The longest session key and the longest owner, in bytes: both are in an index, whose entries PostgreSQL limits to 2,704
+/// bytes and MySQL to 3,072. The same for all engines, so that one can be changed for another.
+const LONGEST_NAME: usize = 2_048;
+
+/// An index has no room for longer ones, and an engine must not cut them off.
+fn check<'a>(names: impl IntoIterator<Item = &'a str>, owner: Option<&str>) -> Result<(), Error> {
+    if names.into_iter().any(|name| name.len() > LONGEST_NAME) {
+        return Err(Error::store(
+            "a session key is longer than the 2,048 bytes that the tables have room for",
+        ));
+    }
+    if owner.is_some_and(|owner| owner.len() > LONGEST_NAME) {
+        return Err(Error::store(
+            "a session's owner is longer than the 2,048 bytes that the tables have room for",
+        ));
+    }
+    Ok(())
+}
+
+impl Store for SqlStore {
+    async fn load(&self, ticket: &HashedTicket, now: u64) -> Result<Loaded, Error> {
+        on!(&self.engine, engine => read::load(engine, ticket, now).await).map_err(error::store)
+    }
+
+    async fn create(&self, id: &SessionId, record: &Record, now: u64) -> Result<Created, Error> {
+        check(record.values.iter().map(|(name, _)| name), record.owner.as_deref())?;
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(server) => server.create(id, record, now).await,
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite(file) => steps::create(file, id, record, now).await,
+            #[cfg(feature = "mysql")]
+            Engine::MySql(server) => steps::create(server, id, record, now).await,
+        }
+        .map_err(error::store)
+    }
+
+    async fn apply(&self, ticket: &HashedTicket, changes: &Changes, now: u64) -> Result<Applied, Error> {
+        let owner = match &changes.owner {
+            Field::Set(owner) => Some(owner.as_str()),
+            Field::Keep | Field::Unset => None,
+        };
+        check(changes.set.iter().map(|(name, _)| name.as_str()), owner)?;
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(server) => server.apply(ticket, changes, now).await,
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite(file) => steps::apply(file, ticket, changes, now).await,
+            #[cfg(feature = "mysql")]
+            Engine::MySql(server) => steps::apply(server, ticket, changes, now).await,
+        }
+        .map_err(error::store)
+    }
+
+    async fn delete(&self, ticket: &HashedTicket, now: u64) -> Result<bool, Error> {
+        on!(&self.engine, engine => steps::delete(engine, ticket, now).await).map_err(error::store)
+    }
+
+    async fn delete_expired(&self, now: u64) -> Result<u64, Error> {
+        on!(&self.engine, engine => steps::delete_expired(engine, now).await).map_err(error::store)
+    }
+
+    fn keeps_owners(&self) -> bool {
+        true
+    }
+
+    async fn sessions_of(&self, owner: &str, now: u64) -> Result<Vec<StoredSession>, Error> {
+        on!(&self.engine, engine => read::sessions_of(engine, owner, now).await).map_err(error::store)
+    }
+
+    async fn delete_of(&self, owner: &str, which: &Which) -> Result<u64, Error> {
+        on!(&self.engine, engine => steps::delete_of(engine, owner, which).await).map_err(error::store)
+    }
+
+    async fn delete_begun_before(&self, epoch: u64) -> Result<u64, Error> {
+        on!(&self.engine, engine => steps::delete_begun_before(engine, epoch).await).map_err(error::store)
+    }
+}

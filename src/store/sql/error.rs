@@ -1,0 +1,67 @@
+//! Errors of the driver as errors of the store, and what is tried again.
+
+use std::{fmt, future::Future, time::Duration};
+
+use super::engine::{Engine, Result};
+use crate::error::Error;
+
+/// A transaction that the engine gave up for another one is begun so many times in all.
+const TRIES: u32 = 10;
+
+/// Runs a step until the engine lets it through. Every one of these steps is a transaction that leaves nothing behind when
+/// it fails so.
+pub(super) async fn retried<E: Engine, T, F>(mut step: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    for tried in 1..TRIES {
+        match step().await {
+            Err(error) if E::is_passing(&error) => {
+                // 1, 2, 4 ... 64 ms: whoever was first is done by then.
+                tokio::time::sleep(Duration::from_millis(1 << tried.min(7) >> 1)).await;
+            }
+            done => return done,
+        }
+    }
+    step().await
+}
+
+/// The error that a user of the store sees.
+pub(super) fn store(error: sqlx::Error) -> Error {
+    if is_missing_table(&error) {
+        Error::store(MissingTables(error))
+    } else {
+        Error::store(error)
+    }
+}
+
+fn is_missing_table(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| {
+        // PostgreSQL and MySQL by their SQLSTATE; SQLite has no code of its own for it.
+        matches!(error.code().as_deref(), Some("42P01" | "42S02")) || error.message().starts_with("no such table")
+    })
+}
+
+/// A row that this store has not written.
+pub(super) fn malformed() -> sqlx::Error {
+    sqlx::Error::Decode("a row of the session tables is not what this store writes".into())
+}
+
+/// Nobody has called `migrate`.
+#[derive(Debug)]
+struct MissingTables(sqlx::Error);
+
+impl fmt::Display for MissingTables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "the tables of the sessions are not there: call `SqlStore::migrate` when the program starts, or run the SQL that \
+             `SqlStore::schema` returns",
+        )
+    }
+}
+
+impl std::error::Error for MissingTables {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}

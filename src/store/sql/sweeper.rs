@@ -1,0 +1,56 @@
+//! Deletes expired sessions in the background, for as long as somebody wants it.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::{
+    runtime::Handle,
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::SqlStore;
+use crate::{error::Error, event::event, store::Store as _};
+
+/// The longest time between two sweeps: a year. Timers cannot count much longer.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
+/// Deletes expired sessions in the background until it is dropped; [`SqlStore::sweep_every`] makes it.
+#[derive(Debug)]
+#[must_use = "sessions are swept until this is dropped"]
+pub struct Sweeper {
+    task: JoinHandle<()>,
+}
+
+impl Sweeper {
+    pub(super) fn start(store: SqlStore, period: Duration) -> Result<Self, Error> {
+        if period.is_zero() {
+            return Err(Error::config("the time between two sweeps must not be zero"));
+        }
+        let runtime = Handle::try_current().map_err(|_| {
+            Error::config("sessions are swept on a Tokio runtime: call `sweep_every` where one is running")
+        })?;
+        let task = runtime.spawn(sweep(store, period.min(LONGEST)));
+        Ok(Self { task })
+    }
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn sweep(store: SqlStore, period: Duration) {
+    let mut ticks = interval(period);
+    // After a long sweep there is a pause all the same.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        if let Err(error) = store.delete_expired(now).await {
+            event!(ERROR, error = %error, "expired sessions could not be deleted; the next sweep tries again");
+        }
+    }
+}

@@ -1,0 +1,504 @@
+//! Sessions on one Redis server.
+#![cfg(all(feature = "redis", feature = "test-util"))]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+#[path = "support/daemon.rs"]
+mod daemon;
+#[path = "support/redis_server.rs"]
+mod redis_server;
+#[path = "support/sessions.rs"]
+mod sessions;
+
+use std::{error::Error as _, time::Duration};
+
+use http_session::{
+    Error,
+    store::{Applied, Changes, Created, Field, Loaded, Record, RedisStore, Store, Which, conformance},
+};
+use redis::Value;
+use redis_server::Server;
+use sessions::{DAY, apply, create, live, now, session, set};
+
+fn server() -> Option<Server> {
+    Server::start(&["--appendonly", "no"])
+}
+
+async fn store(server: &Server) -> RedisStore {
+    RedisStore::connect(&server.url()).await.unwrap()
+}
+
+fn strings(value: Value) -> Vec<String> {
+    redis::from_redis_value(value).unwrap()
+}
+
+#[tokio::test]
+async fn one_server_passes_the_conformance_suite() {
+    let Some(server) = server() else { return };
+    let store = store(&server).await;
+    conformance::check(&store).await.unwrap();
+    // Answers as maps.
+    let url = format!("{}/?protocol=resp3", server.url());
+    let maps = RedisStore::connect(&url).await.unwrap().key_prefix("*?[maps]\\{}:");
+    conformance::check(&maps).await.unwrap();
+    // One application's sessions are not another's.
+    let (ticket, record) = session("a");
+    create(&store, &ticket, &record).await;
+    conformance::check_epoch(&maps).await.unwrap();
+    live(&store, &ticket, now()).await;
+    conformance::check_epoch(&store).await.unwrap();
+    every_key_ends(&server);
+}
+
+#[tokio::test]
+async fn each_step_is_one_round_trip() {
+    let Some(server) = server() else { return };
+    let store = store(&server).await;
+    // The server learns the scripts.
+    for _ in 0..2 {
+        let (ticket, record) = session("a");
+        create(&store, &ticket, &record).await;
+        apply(&store, &ticket, &set("a", "2")).await;
+        live(&store, &ticket, now()).await;
+        assert!(store.delete(&ticket, now()).await.unwrap());
+        drop(server.ask(&["CONFIG", "RESETSTAT"]));
+    }
+    let (ticket, record) = session("a");
+    create(&store, &ticket, &record).await;
+    apply(&store, &ticket, &set("a", "2")).await;
+    live(&store, &ticket, now()).await;
+    assert!(store.delete(&ticket, now()).await.unwrap());
+    let calls = server.calls();
+    let of = |name: &str| calls.iter().find(|(one, _)| one == name).map_or(0, |(_, calls)| *calls);
+    assert_eq!((of("evalsha"), of("hgetall")), (3, 1), "{calls:?}");
+    // What scripts call counts, too; the rest is the test's.
+    let others = [
+        "exists",
+        "hget",
+        "hmget",
+        "hset",
+        "hdel",
+        "hkeys",
+        "del",
+        "pexpireat",
+        "pexpire",
+        "evalsha",
+        "hgetall",
+    ];
+    let tests = ["config|resetstat", "info", "hello", "client|setinfo", "auth", "select"];
+    for (name, count) in &calls {
+        assert!(
+            others.contains(&&**name) || tests.contains(&&**name),
+            "{name} {count} times"
+        );
+    }
+}
+
+fn every_key_ends(server: &Server) {
+    let keys = strings(server.ask(&["KEYS", "*"]));
+    assert!(!keys.is_empty());
+    for key in keys {
+        assert_ne!(server.ask(&["PTTL", &key]), Value::Int(-1), "{key} has no end");
+    }
+}
+
+#[tokio::test]
+async fn a_key_ends_with_its_session_at_a_time_and_not_after_a_time() {
+    let Some(server) = server() else { return };
+    let store = store(&server).await;
+    let (ticket, mut record) = session("a");
+    record.owner = Some("alice".into());
+    create(&store, &ticket, &record).await;
+    let key = format!("session:{}", ticket.id);
+    let end = || server.ask(&["PEXPIRETIME", &key]);
+    if matches!(
+        redis::cmd("PEXPIRETIME")
+            .arg(&key)
+            .query::<Value>(&mut server.connection()),
+        Ok(Value::Int(_))
+    ) {
+        assert_eq!(end(), Value::Int(record.expires as i64));
+        let longer = Changes::new(now(), record.expires + DAY);
+        apply(&store, &ticket, &longer).await;
+        assert_eq!(end(), Value::Int((record.expires + DAY) as i64));
+        let mut shorter = Changes::new(now(), record.expires - 1000);
+        shorter.may_shorten = true;
+        apply(&store, &ticket, &shorter).await;
+        assert_eq!(end(), Value::Int((record.expires - 1000) as i64));
+        let mut endless = Changes::new(now(), (1 << 48) - 1);
+        endless.cleared = true;
+        apply(&store, &ticket, &endless).await;
+        assert_eq!(end(), Value::Int((1 << 48) - 1));
+    }
+    assert!(store.delete(&ticket, now()).await.unwrap());
+    every_key_ends(&server);
+    // What a deleted session leaves is soon gone, and no session.
+    let Value::Int(left) = server.ask(&["PTTL", &key]) else {
+        panic!("no time")
+    };
+    assert!((0..=30_000).contains(&left), "{left}");
+    assert_eq!(store.load(&ticket, now()).await.unwrap(), Loaded::Missing);
+    assert_eq!(
+        store.create(&ticket.id, &record, now()).await.unwrap(),
+        Created::Created
+    );
+    live(&store, &ticket, now()).await;
+}
+
+#[tokio::test]
+async fn the_server_deletes_what_has_expired() {
+    let Some(server) = server() else { return };
+    let store = store(&server).await;
+    let (ticket, mut record) = session("a");
+    record.expires = now() + 300;
+    create(&store, &ticket, &record).await;
+    daemon::until("the end of a session", || server.ask(&["DBSIZE"]) == Value::Int(0));
+    assert_eq!(store.load(&ticket, record.expires).await.unwrap(), Loaded::Missing);
+    assert_eq!(store.delete_expired(now()).await.unwrap(), 0);
+}
+
+/// Each command that the store sends goes to the server twice, as when an answer was lost. The first answer is what the store
+/// hears, and the second one must be the same.
+#[tokio::test]
+async fn row_35_a_step_that_arrives_twice_is_taken_once() {
+    let Some(server) = server() else { return };
+    let twice = sessions::Repeater::start(server.port).await;
+    let store = RedisStore::connect(&twice.url()).await.unwrap();
+    let (ticket, mut record) = session("a");
+    record.owner = Some("alice".into());
+    // Without the scripts yet, and then with them.
+    for round in 0..2 {
+        let (ticket, record) = if round == 0 {
+            session("b")
+        } else {
+            (ticket, record.clone())
+        };
+        assert_eq!(
+            store.create(&ticket.id, &record, now()).await.unwrap(),
+            Created::Created
+        );
+        // Another session of the same id is none the less refused.
+        assert_eq!(
+            store.create(&ticket.id, &record, now()).await.unwrap(),
+            Created::Collision
+        );
+        let mut count = set("n", "1");
+        count.expected = vec![("n".into(), None)];
+        apply(&store, &ticket, &count).await;
+        assert_eq!(store.apply(&ticket, &count, now()).await.unwrap(), Applied::Conflict);
+        let (renewed, _) = session("c");
+        let renewed = http_session::store::HashedTicket {
+            secret: renewed.secret,
+            ..ticket
+        };
+        let mut renewal = set("n", "2");
+        renewal.secret = Some(renewed.secret);
+        apply(&store, &ticket, &renewal).await;
+        assert_eq!(store.apply(&ticket, &renewal, now()).await.unwrap(), Applied::Gone);
+        assert!(!store.delete(&ticket, now()).await.unwrap());
+        assert!(store.delete(&renewed, now()).await.unwrap());
+        assert!(!store.delete(&renewed, now()).await.unwrap());
+    }
+    create(&store, &ticket, &record).await;
+    assert_eq!(store.delete_of("alice", &Which::All).await.unwrap(), 1);
+    assert_eq!(twice.differences(), Vec::<String>::new());
+    assert!(twice.repeated() > 15, "{}", twice.repeated());
+}
+
+#[tokio::test]
+async fn a_step_is_known_after_other_steps_came_between() {
+    let Some(server) = server() else { return };
+    let store = store(&server).await;
+    let (ticket, record) = session("a");
+    create(&store, &ticket, &record).await;
+    for round in 0..10 {
+        apply(&store, &ticket, &set("n", &round.to_string())).await;
+        let key = format!("session:{}", ticket.id);
+        let steps: Vec<u8> = redis::from_redis_value(server.ask(&["HGET", &key, "steps"])).unwrap();
+        assert_eq!(steps.len(), 8 * (round + 2).min(4));
+    }
+}
+
+#[tokio::test]
+async fn row_7_create_never_overwrites_a_live_session() {
+    let Some(server) = server() else { return };
+    let store = store(&server).await;
+    let (ticket, record) = session("mine");
+    create(&store, &ticket, &record).await;
+    let (_, theirs) = session("theirs");
+    let mut creates = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (store, theirs) = (store.clone(), theirs.clone());
+        creates.spawn(async move { store.create(&ticket.id, &theirs, now()).await.unwrap() });
+    }
+    assert!(creates.join_all().await.iter().all(|one| *one == Created::Collision));
+    assert_eq!(*live(&store, &ticket, now()).await, record);
+}
+
+#[tokio::test]
+async fn a_server_that_may_evict_is_refused() {
+    for (args, setting) in [
+        (
+            &["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"][..],
+            Some("allkeys-lru"),
+        ),
+        (
+            &["--maxmemory", "100mb", "--maxmemory-policy", "volatile-ttl"],
+            Some("volatile-ttl"),
+        ),
+        (&["--maxmemory", "100mb", "--maxmemory-policy", "noeviction"], None),
+        (&["--maxmemory", "0", "--maxmemory-policy", "allkeys-lru"], None),
+    ] {
+        let Some(server) = Server::start(args) else { return };
+        let connected = RedisStore::connect(&server.url()).await;
+        match (setting, connected) {
+            (None, Ok(_)) => {}
+            (Some(setting), Err(error)) => {
+                assert!(matches!(error, Error::Config { .. }), "{error}");
+                let text = error.to_string();
+                assert!(
+                    text.contains(setting) && text.contains("maxmemory-policy noeviction"),
+                    "{text}"
+                );
+                let store = RedisStore::connect_evicting(&server.url()).await.unwrap();
+                let (ticket, record) = session("a");
+                create(&store, &ticket, &record).await;
+            }
+            (_, other) => panic!("{args:?}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn row_36_a_full_server_refuses_changes_whole_and_lets_users_log_out() {
+    let Some(server) = server() else { return };
+    let store = store(&server).await;
+    let (ticket, mut record) = session("a");
+    record.values.set("gone", "1");
+    create(&store, &ticket, &record).await;
+    let (other, other_record) = session("b");
+    create(&store, &other, &other_record).await;
+    drop(server.ask(&["CONFIG", "SET", "maxmemory", "1"]));
+    let mut changes = set("big", &format!("{:?}", "x".repeat(100_000)));
+    changes.removed = vec!["gone".into()];
+    changes.secret = Some(other.secret);
+    for cleared in [false, true] {
+        changes.cleared = cleared;
+        let error = store.apply(&ticket, &changes, now()).await.unwrap_err();
+        assert!(matches!(error, Error::Store { .. }));
+        assert!(
+            error.source().unwrap().to_string().contains("OOM"),
+            "{:?}",
+            error.source()
+        );
+        assert_eq!(*live(&store, &ticket, now()).await, record, "half a change");
+    }
+    let (new, new_record) = session("c");
+    store.create(&new.id, &new_record, now()).await.unwrap_err();
+    assert_eq!(store.load(&new, now()).await.unwrap(), Loaded::Missing);
+    assert!(store.delete(&ticket, now()).await.unwrap());
+    assert_eq!(store.load(&ticket, now()).await.unwrap(), Loaded::Missing);
+    assert_eq!(store.delete_begun_before(now() + DAY).await.unwrap(), 1);
+    drop(server.ask(&["CONFIG", "SET", "maxmemory", "0"]));
+    create(&store, &new, &new_record).await;
+    every_key_ends(&server);
+}
+
+#[tokio::test]
+async fn many_keys_and_many_requests_lose_nothing() {
+    let Some(server) = server() else { return };
+    let store = store(&server).await;
+    let (ticket, mut record) = session("a");
+    record.values = (0..20_000)
+        .map(|at| (format!("key {at}"), format!("\"{at}\"")))
+        .collect();
+    create(&store, &ticket, &record).await;
+    assert_eq!(*live(&store, &ticket, now()).await, record);
+    // Cleared, removed and set, 20,000 of each.
+    let mut changes = set("left", "1");
+    changes.removed = record.values.iter().map(|(key, _)| key.to_owned()).collect();
+    apply(&store, &ticket, &changes).await;
+    assert_eq!(live(&store, &ticket, now()).await.values.len(), 1);
+    let mut changes = Changes::new(now(), record.expires);
+    changes.set = record
+        .values
+        .iter()
+        .map(|(key, json)| (key.to_owned(), json.to_owned()))
+        .collect();
+    apply(&store, &ticket, &changes).await;
+    assert_eq!(live(&store, &ticket, now()).await.values.len(), 20_001);
+    changes.set.truncate(1);
+    changes.cleared = true;
+    apply(&store, &ticket, &changes).await;
+    assert_eq!(live(&store, &ticket, now()).await.values.len(), 1);
+
+    let mut requests = tokio::task::JoinSet::new();
+    for at in 0..200 {
+        let store = store.clone();
+        requests.spawn(async move { apply(&store, &ticket, &set(&format!("request {at}"), &at.to_string())).await });
+    }
+    drop(requests.join_all().await);
+    let values = live(&store, &ticket, now()).await.values;
+    for at in 0..200 {
+        assert_eq!(values.get(&format!("request {at}")), Some(&*at.to_string()));
+    }
+}
+
+/// An owner's index lies elsewhere than the sessions. It must outlive each of them.
+#[tokio::test]
+async fn an_owner_s_session_that_is_prolonged_again_and_again_stays_listed() {
+    let Some(server) = server() else { return };
+    let store = store(&server).await;
+    let start = now();
+    let (ticket, mut record) = session("a");
+    record.owner = Some("alice".into());
+    create(&store, &ticket, &record).await;
+    drop(server.ask(&["CONFIG", "RESETSTAT"]));
+    // 60 days, half a day at a time.
+    for half_days in 1..=120 {
+        let at = start + half_days * DAY / 2;
+        let changes = Changes::new(at, at + DAY);
+        assert_eq!(store.apply(&ticket, &changes, at).await.unwrap(), Applied::Updated);
+        assert_eq!(store.sessions_of("alice", at).await.unwrap().len(), 1);
+        // Others come and go, which tidies the index up.
+        let (other, mut record) = session("b");
+        (record.owner, record.expires) = (Some("alice".into()), at + 1000);
+        assert_eq!(store.create(&other.id, &record, at).await.unwrap(), Created::Created);
+        let Value::Int(index_left) = server.ask(&["PTTL", "session:owner:alice"]) else {
+            panic!()
+        };
+        let Value::Int(left) = server.ask(&["PTTL", &format!("session:{}", ticket.id)]) else {
+            panic!()
+        };
+        assert!(
+            index_left >= left,
+            "the index ends {} ms before the session",
+            left - index_left
+        );
+    }
+    let calls = server.calls();
+    let zadd = calls.iter().find(|(name, _)| name == "zadd").unwrap().1;
+    assert!(zadd <= 120 + 70, "the index was written {zadd} times");
+    let Value::Int(members) = server.ask(&["ZCARD", "session:owner:alice"]) else {
+        panic!()
+    };
+    assert!(members <= 6, "{members} members");
+    let end = start + 61 * DAY;
+    assert!(store.delete(&ticket, end).await.unwrap());
+    assert_eq!(
+        server.ask(&["ZSCORE", "session:owner:alice", &ticket.id.to_string()]),
+        Value::Nil
+    );
+}
+
+#[tokio::test]
+async fn a_session_that_changes_hands_is_listed_by_its_owner_alone() {
+    let Some(server) = server() else { return };
+    let store = store(&server).await;
+    let (ticket, mut record) = session("a");
+    record.owner = Some("alice".into());
+    create(&store, &ticket, &record).await;
+    let mut changes = Changes::new(now(), record.expires);
+    changes.owner = Field::Set("bob".into());
+    apply(&store, &ticket, &changes).await;
+    assert!(store.sessions_of("alice", now()).await.unwrap().is_empty());
+    assert_eq!(store.sessions_of("bob", now()).await.unwrap().len(), 1);
+    assert_eq!(store.delete_of("alice", &Which::All).await.unwrap(), 0);
+    assert_eq!(store.delete_of("alice", &Which::Only(ticket.id)).await.unwrap(), 0);
+    live(&store, &ticket, now()).await;
+    assert_eq!(store.delete_of("bob", &Which::Only(ticket.id)).await.unwrap(), 1);
+    assert_eq!(store.load(&ticket, now()).await.unwrap(), Loaded::Missing);
+}
+
+#[tokio::test]
+async fn the_end_of_all_looks_at_many_keys_and_at_sessions_only() {
+    let Some(server) = server() else { return };
+    let store = store(&server).await;
+    let mut creates = tokio::task::JoinSet::new();
+    for at in 0..5_000_u64 {
+        let store = store.clone();
+        creates.spawn(async move {
+            let (ticket, mut record) = session("a");
+            record.created = at;
+            create(&store, &ticket, &record).await;
+        });
+    }
+    drop(creates.join_all().await);
+    drop(server.ask(&["SET", "session:something", "else"]));
+    drop(server.ask(&["HSET", "another", "created", "1"]));
+    assert_eq!(store.delete_begun_before(4_000).await.unwrap(), 4_000);
+    assert_eq!(server.ask(&["DBSIZE"]), Value::Int(1_002));
+}
+
+#[tokio::test]
+async fn too_few_replicas_are_an_error() {
+    let Some(server) = server() else { return };
+    let store = store(&server).await;
+    let one = store.clone().wait_replicas(1, Duration::from_millis(1));
+    let (ticket, record) = session("a");
+    let error = one.create(&ticket.id, &record, now()).await.unwrap_err();
+    assert!(
+        error.source().unwrap().to_string().contains("0 replicas"),
+        "{:?}",
+        error.source()
+    );
+    // The change has been made, and who asks for none waits for none.
+    live(&one, &ticket, now()).await;
+    apply(&store, &ticket, &set("a", "2")).await;
+    let replica = Server::start(&["--replicaof", &format!("127.0.0.1 {}", server.port)]).unwrap();
+    daemon::until("a replica", || replica.replication().contains("master_link_status:up"));
+    let one = store.wait_replicas(1, Duration::from_secs(30));
+    apply(&one, &ticket, &set("a", "3")).await;
+    let key = format!("session:{}", ticket.id);
+    assert_eq!(replica.ask(&["HGET", &key, "v:a"]), Value::BulkString(b"3".to_vec()));
+    // A replica refuses what it is asked to change, and that is an error, too.
+    let replica = RedisStore::connect(&replica.url()).await.unwrap();
+    let error = replica.apply(&ticket, &set("a", "4"), now()).await.unwrap_err();
+    assert!(matches!(error, Error::Store { .. }));
+}
+
+#[tokio::test]
+async fn nothing_that_is_shown_holds_the_address_or_the_password() {
+    let Some(server) = Server::start(&[]) else { return };
+    drop(server.ask(&["ACL", "SETUSER", "app", "on", ">s3cret-password", "~*", "+@all"]));
+    let url = format!("redis://app:s3cret-password@127.0.0.1:{}", server.port);
+    let store = RedisStore::connect(&url).await.unwrap();
+    assert!(!format!("{store:?}").contains("s3cret"));
+    let wrong = url.replace("s3cret-password", "s3cret-wrong");
+    for url in [
+        &wrong,
+        "s3cret-no-url",
+        "redis://:s3cret@[",
+        "rediss://:s3cret@127.0.0.1:1",
+    ] {
+        let error = RedisStore::connect(url).await.unwrap_err();
+        let source = error.source().map(|source| format!("{source} {source:?}"));
+        assert!(
+            !format!("{error} {error:?} {source:?}").contains("s3cret"),
+            "{error} {source:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_hash_of_somebody_else_is_an_error() {
+    let Some(server) = server() else { return };
+    let store = store(&server).await;
+    let (ticket, record) = session("a");
+    let key = format!("session:{}", ticket.id);
+    drop(server.ask(&["HSET", &key, "secret", "short"]));
+    assert!(matches!(store.load(&ticket, now()).await, Err(Error::Store { .. })));
+    drop(server.ask(&["DEL", &key]));
+    drop(server.ask(&["SET", &key, "text"]));
+    assert!(matches!(store.load(&ticket, now()).await, Err(Error::Store { .. })));
+    assert!(matches!(
+        store.create(&ticket.id, &record, now()).await,
+        Err(Error::Store { .. })
+    ));
+    assert_eq!(server.ask(&["GET", &key]), Value::BulkString(b"text".to_vec()));
+}
+
+const _: fn() = || {
+    fn shared<T: Clone + Send + Sync + 'static>() {}
+    shared::<RedisStore>();
+    let _ = Record::new;
+};
