@@ -13,6 +13,7 @@ macro_rules! event {
 macro_rules! event {
     ($level:ident, $($field:ident = %$value:expr,)* $text:literal) => {{
         $(let _ = &$value;)*
+        let _ = $text;
     }};
 }
 
