@@ -2,9 +2,22 @@
 //! the sources of errors, events at every level, the bodies of error responses.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
+#[cfg(any(feature = "redis", feature = "sqlite", feature = "tokio"))]
+#[path = "support/client.rs"]
+mod client;
+#[cfg(any(feature = "redis", feature = "sqlite", feature = "postgres", feature = "mysql"))]
+#[path = "support/daemon.rs"]
+mod daemon;
 #[cfg(feature = "tracing")]
 #[path = "support/events.rs"]
 mod events;
+#[path = "support/map_store.rs"]
+mod map_store;
+#[cfg(feature = "redis")]
+#[path = "support/redis_server.rs"]
+mod redis_server;
+#[path = "redaction/stored.rs"]
+mod stored;
 mod support;
 
 use std::{
@@ -358,6 +371,8 @@ fn row_31_no_public_type_prints_a_secret() {
         printer.text("a rejection's response", format!("{:?}", rejection.into_response()));
     }
 
+    stored::print(&printer);
+
     printer.check();
     // Every public type was looked at.
     let missing: Vec<String> = public_types()
@@ -367,6 +382,7 @@ fn row_31_no_public_type_prints_a_secret() {
         .filter(|name| !["Reject"].contains(&&**name))
         .filter(|name| cfg!(feature = "axum") || name != "SessionRejection")
         .filter(|name| cfg!(feature = "starlette") || name != "Starlette")
+        .filter(|name| !stored::left_out().contains(&&**name))
         .collect();
     assert!(missing.is_empty(), "not looked at: {missing:?}");
 }
@@ -453,6 +469,9 @@ fn row_31_no_error_prints_a_secret() {
         Error::Random,
         Error::config("a reason"),
         Error::codec("a source"),
+        Error::store("a source"),
+        Error::NotLoaded,
+        Error::Gone,
     ] {
         printer.error(&error);
         let made = DefaultErrorResponse::default().error_response(error.clone(), Response::new(DATA.to_owned()));
@@ -468,10 +487,11 @@ fn row_31_no_error_prints_a_secret() {
 
 #[test]
 fn an_errors_debug_does_not_print_its_source_and_source_keeps_it() {
-    // A codec's own error may hold anything; it is there for whoever asks for it, and nowhere else.
-    let error = Error::codec(DATA);
-    assert!(!format!("{error:?} {error:#?} {error}").contains(DATA));
-    assert_eq!(error.source().unwrap().to_string(), DATA);
+    // A codec's or a store's own error may hold anything; it is there for whoever asks for it, and nowhere else.
+    for error in [Error::codec(DATA), Error::store(DATA)] {
+        assert!(!format!("{error:?} {error:#?} {error}").contains(DATA));
+        assert_eq!(error.source().unwrap().to_string(), DATA);
+    }
 }
 
 #[test]
@@ -482,8 +502,10 @@ fn row_31_a_reject_is_a_word() {
         Reject::Expired,
         Reject::Malformed,
         Reject::NotYetValid,
+        Reject::Renewed,
         Reject::TooLarge,
         Reject::UnknownKey,
+        Reject::UnknownTicket,
     ] {
         assert!(format!("{reject:?}").chars().all(char::is_alphabetic));
         assert!(reject.to_string().len() < 60);

@@ -1256,6 +1256,7 @@ async fn asvs_7_1_2_of_too_many_sessions_the_oldest_go() {
     let mut jars = Vec::new();
     for n in 0..4 {
         jars.push(login(&world, "ada", &n.to_string()).await);
+        world.clock.advance(Duration::from_millis(1));
     }
     let mut who = Vec::new();
     for jar in &jars {

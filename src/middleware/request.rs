@@ -141,6 +141,10 @@ impl Source for Incoming {
         })
     }
 
+    fn withdraw(&self) {
+        self.lock().saved.clear();
+    }
+
     fn cookie_expires(&self) -> bool {
         self.built.sends_max_age
     }
@@ -164,6 +168,10 @@ impl Source for Incoming {
         } else {
             event!(ERROR, error = %error, "a session could not be committed after the client had left");
         }
+    }
+
+    fn not_prolonged(&self, error: &Error) {
+        event!(WARN, error = %error, "a session could not be prolonged");
     }
 
     fn forgotten(&self) {

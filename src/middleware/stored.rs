@@ -50,6 +50,8 @@ struct Came {
     tickets: Vec<Ticket>,
     /// There were more than are looked at.
     more: bool,
+    /// The request was searched, and had some.
+    any: Option<bool>,
 }
 
 impl Tickets {
@@ -70,8 +72,16 @@ impl Tickets {
             came.tickets.push(ticket);
         }
         let any = !came.tickets.is_empty();
-        *self.lock() = came;
-        any
+        came.any = Some(any);
+        let mut known = self.lock();
+        // Another thread may have searched, and its session may have a newer ticket by now.
+        match known.any {
+            Some(any) => any,
+            None => {
+                *known = came;
+                any
+            }
+        }
     }
 
     pub(super) fn current(&self) -> Option<Ticket> {
@@ -83,10 +93,13 @@ impl Tickets {
     }
 
     fn set(&self, ticket: Ticket) {
-        *self.lock() = Came {
-            tickets: vec![ticket],
-            more: false,
-        };
+        self.replace(vec![ticket]);
+    }
+
+    fn replace(&self, tickets: Vec<Ticket>) {
+        let mut known = self.lock();
+        known.tickets = tickets;
+        known.more = false;
     }
 
     fn lock(&self) -> MutexGuard<'_, Came> {
@@ -109,7 +122,8 @@ impl BuiltStore {
 
     /// Asks for the records of all tickets that came, and keeps the good one's.
     pub(super) async fn load(&self, built: &Built, tickets: &Tickets) -> Result<Opened, Error> {
-        let Came { tickets: all, more } = tickets.all();
+        let Came { tickets: all, more, .. } = tickets.all();
+        let mut is_there = false;
         let mut chosen = Chosen::new(built.newest_wins);
         let mut best: Option<(Ticket, Box<Record>)> = None;
         for ticket in all {
@@ -117,13 +131,16 @@ impl BuiltStore {
             let hashed = self.hash(&ticket);
             let answer = Arc::clone(&self.store).load(hashed, now);
             let admitted = match within(self.timeout, answer).await? {
-                Loaded::Live(record) => admit_record(built, hashed.id, &record, now).map(|meta| {
-                    let data = Data::of_values(&record.values);
-                    if best.as_ref().is_none_or(|(_, other)| record.seen >= other.seen) {
-                        best = Some((ticket, record));
-                    }
-                    (data, meta)
-                }),
+                Loaded::Live(record) => {
+                    is_there = true;
+                    admit_record(built, hashed.id, &record, now).map(|meta| {
+                        let data = Data::of_values(&record.values);
+                        if best.as_ref().is_none_or(|(_, other)| record.seen >= other.seen) {
+                            best = Some((ticket, record));
+                        }
+                        (data, meta)
+                    })
+                }
                 Loaded::Renewed => Err(Reject::Renewed),
                 Loaded::Missing => Err(Reject::UnknownTicket),
             };
@@ -137,7 +154,7 @@ impl BuiltStore {
                 opened.stored = Stored::live(record.sent, record.owner, record.label);
             }
             _ if opened.rejected == Some(Reject::Renewed) => opened.stored = Stored::lost(),
-            _ => {}
+            _ => opened.stored.refused = is_there,
         }
         Ok(opened)
     }
@@ -150,7 +167,7 @@ impl BuiltStore {
         found: &Found,
         order: &Order,
     ) -> Result<(Outcome, Option<Vec<HeaderValue>>), Error> {
-        if order.delete && !self.delete(tickets, order.now).await? {
+        if order.delete && !self.delete(tickets, order.now).await? && !self.may_begin(tickets, order).await? {
             return Ok((Outcome::Gone, None));
         }
         let mut lines = None;
@@ -193,11 +210,34 @@ impl BuiltStore {
 
     /// Ends the session of every ticket that came; nearly always there is one.
     async fn delete(&self, tickets: &Tickets, now: u64) -> Result<bool, Error> {
-        let mut any = false;
-        for ticket in tickets.all().tickets {
+        let all = tickets.all().tickets;
+        // Deleted before, when what was to follow failed.
+        let mut any = all.is_empty();
+        for ticket in all {
             any |= within(self.timeout, Arc::clone(&self.store).delete(self.hash(&ticket), now)).await?;
         }
+        if any {
+            tickets.replace(Vec::new());
+        }
         Ok(any)
+    }
+
+    /// Whether a new session may begin although the one that was to end first was not there: at a login, or if nobody has seen
+    /// it in this request, so that its ticket may have opened nothing for long.
+    async fn may_begin(&self, tickets: &Tickets, order: &Order) -> Result<bool, Error> {
+        if order.write != Write::Create || !(order.sets.secret || order.unseen) {
+            return Ok(false);
+        }
+        if order.sets.secret {
+            return Ok(true);
+        }
+        for ticket in tickets.all().tickets {
+            let answer = Arc::clone(&self.store).load(self.hash(&ticket), order.now);
+            if within(self.timeout, answer).await? != Loaded::Missing {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn create(&self, order: &Order, built: &Built) -> Result<Ticket, Error> {
@@ -269,7 +309,12 @@ impl BuiltStore {
         let answer = Arc::clone(&self.store).sessions_of(owner.to_owned(), now);
         let mut sessions: Vec<StoredSession> = within(self.timeout, answer).await?;
         let surplus = sessions.len().saturating_sub(limit);
-        sessions.retain(|session| session.id != own);
+        let age = |session: &StoredSession| (session.seen, session.id);
+        let Some(own) = sessions.iter().find(|session| session.id == own).map(age) else {
+            return Ok(());
+        };
+        // Of two logins at once only the later one ends the other.
+        sessions.retain(|session| age(session) < own);
         sessions.sort_by_key(|session| session.authenticated.max(Some(session.created)));
         for session in sessions.into_iter().take(surplus) {
             let answer = Arc::clone(&self.store).delete_of(owner.to_owned(), Which::Only(session.id));

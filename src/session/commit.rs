@@ -1,10 +1,10 @@
 //! A stored session's way to and from its store. One load or commit at a time.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use super::{
     job::Job,
-    state::{Shared, Source},
+    state::{Shared, Source, State},
     stored::{Behind, May, Order, Outcome},
     turn::Turn,
 };
@@ -71,10 +71,21 @@ impl Sharing {
     pub(super) fn save(self: Arc<Self>) -> Job {
         Job::new(Arc::clone(&self), async move {
             self.check()?;
+            let losses = self.losses_if_due();
             let _turn = Turn::of(&self).await;
+            if losses.is_some_and(|losses| self.lock().losses != losses) {
+                // What this was about went with what another save was about.
+                return Err(Error::Gone);
+            }
             self.commit(When::Saved).await?;
             Ok(Outcome::Done)
         })
+    }
+
+    /// `None` if there is nothing that could be lost.
+    fn losses_if_due(&self) -> Option<u32> {
+        let state = self.lock();
+        state.is_order_due().then_some(state.losses)
     }
 
     /// What is left to do when the response is ready, if anything.
@@ -83,19 +94,23 @@ impl Sharing {
         let rolls = refresh && self.source.lifetime().is_some_and(|lifetime| lifetime.rolling);
         // The clock is the user's, so it is asked without the lock.
         let now = if rolls { Some(self.source.now()) } else { None };
-        let state = self.lock();
+        let mut state = self.lock();
         let is_due = |now| {
             let lifetime = self.source.lifetime();
             state.stored.behind == Behind::Live
                 && lifetime.is_some_and(|lifetime| lifetime.refresh_is_due(&state.meta, now))
         };
         let wanted = !discard && (state.is_order_due() || now.is_some_and(is_due));
-        drop(state);
         if !(in_turn || wanted) {
             return None;
         }
+        state.held_back = true;
+        drop(state);
+        let held_back = HeldBack(Arc::clone(&self));
         Some(Job::new(Arc::clone(&self), async move {
             let _turn = Turn::of(&self).await;
+            // Let go before the turn is: whoever has the next one is late.
+            let _held_back = held_back;
             self.commit(When::Answered { discard, refresh }).await?;
             Ok(Outcome::Done)
         }))
@@ -117,10 +132,11 @@ impl Sharing {
                 Swap::Racing(order) => {
                     let outcome = self.carry_out(*order).await?;
                     if outcome == Outcome::Conflict {
-                        self.fetch().await?;
-                        let mut state = self.lock();
-                        if state.stored.behind != Behind::Live {
-                            state.lose();
+                        if self.is_live() {
+                            self.fetch().await?;
+                        }
+                        if !self.is_live() {
+                            // Destroyed meanwhile.
                             return Err(Error::Gone);
                         }
                     }
@@ -128,6 +144,10 @@ impl Sharing {
                 }
             }
         })
+    }
+
+    fn is_live(&self) -> bool {
+        self.lock().stored.behind == Behind::Live
     }
 
     fn begin_swap(&self, key: &str, old: Option<&str>, new: &str) -> Result<Swap, Error> {
@@ -142,7 +162,7 @@ impl Sharing {
         state.revision += 1;
         if state.stored.behind == Behind::Live && !state.stored.is_pending() && !state.data.is_cleared() {
             let may = May {
-                send: !state.sealed,
+                send: state.may_send(),
                 refresh: false,
             };
             let order = state.order_one(&self.source, now, may, key, new);
@@ -155,12 +175,23 @@ impl Sharing {
 
     /// In our turn: asks the store.
     async fn fetch(&self) -> Result<(), Error> {
+        let (life, was_live) = {
+            let state = self.lock();
+            (state.life, state.stored.behind == Behind::Live)
+        };
         let answer = self.source.load().await;
         let mut state = self.lock();
         state.loads = state.loads.wrapping_add(1);
+        if state.life != life {
+            // Destroyed meanwhile: what was found is not this session.
+            return Ok(());
+        }
         match answer {
             Ok(opened) => {
                 state.loaded(opened);
+                if was_live && state.stored.behind != Behind::Live && !state.stored.renewing {
+                    return Err(self.lose(state));
+                }
                 Ok(())
             }
             Err(error) => {
@@ -178,15 +209,23 @@ impl Sharing {
             When::Saved => false,
         };
         let may = May {
-            send: matches!(when, When::Answered { .. }) || !self.lock().sealed,
+            send: self.lock().may_send(),
             refresh,
         };
         if self.must_be_fetched() {
             self.fetch().await?;
         }
-        match self.place_order(may)? {
-            Some(order) => self.carry_out(order).await.map(|_| ()),
-            None => Ok(()),
+        let Some(order) = self.place_order(may)? else {
+            return Ok(());
+        };
+        let is_refresh = order.is_refresh;
+        match self.carry_out(order).await {
+            // The answer is good all the same, and the next one will do.
+            Err(error) if is_refresh && !matches!(error, Error::Gone) => {
+                self.source.not_prolonged(&error);
+                Ok(())
+            }
+            carried_out => carried_out.map(|_| ()),
         }
     }
 
@@ -200,8 +239,7 @@ impl Sharing {
         let now = self.source.now();
         let mut state = self.lock();
         if state.stored.behind == Behind::Lost && state.is_order_due() {
-            state.lose();
-            return Err(Error::Gone);
+            return Err(self.lose(state));
         }
         let order = state.order(&self.source, now, may);
         if let Some(order) = &order
@@ -215,22 +253,58 @@ impl Sharing {
     }
 
     async fn carry_out(&self, order: Order) -> Result<Outcome, Error> {
-        let outcome = self.source.commit(&order).await;
+        let mut underway = Underway {
+            session: self,
+            order,
+            is_over: false,
+        };
+        let outcome = self.source.commit(&underway.order).await?;
         let mut state = self.lock();
         match outcome {
-            Ok(Outcome::Done) => {
-                state.carried_out(order);
-                Ok(Outcome::Done)
+            Outcome::Done => {
+                underway.is_over = true;
+                state.carried_out(&mut underway.order);
             }
-            Ok(Outcome::Conflict) => Ok(Outcome::Conflict),
-            Ok(Outcome::Gone) => {
-                state.lose();
-                Err(Error::Gone)
+            Outcome::Conflict => {}
+            // Destroyed meanwhile: what was begun since is another one.
+            Outcome::Gone if underway.order.is_of_another_life(&state) => return Err(Error::Gone),
+            Outcome::Gone => {
+                underway.is_over = true;
+                return Err(self.lose(state));
             }
-            Err(error) => {
-                state.not_carried_out(&order);
-                Err(error)
-            }
+        }
+        Ok(outcome)
+    }
+
+    /// Another request ended the session: neither it nor a cookie that was saved may come back.
+    fn lose(&self, mut state: MutexGuard<'_, State>) -> Error {
+        state.lose();
+        drop(state);
+        self.source.withdraw();
+        Error::Gone
+    }
+}
+
+/// The response waits until this is dropped.
+struct HeldBack(Arc<Sharing>);
+
+impl Drop for HeldBack {
+    fn drop(&mut self) {
+        self.0.lock().held_back = false;
+    }
+}
+
+/// An order that was neither carried out nor refused is still to be carried out, even if nobody waited for its end.
+struct Underway<'s> {
+    session: &'s Sharing,
+    order: Order,
+    is_over: bool,
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.session.lock().not_carried_out(&self.order);
         }
     }
 }

@@ -221,8 +221,8 @@ impl Data {
         *self = settled;
     }
 
-    /// The store holds this text under `key` now, and nothing is pending there.
-    pub(crate) fn settle_one(&mut self, key: &str, json: &str) {
+    /// The store holds this text under `key` now, in the place of what was `seen` there. What came later is pending.
+    pub(crate) fn settle_one(&mut self, key: &str, json: &str, seen: Option<&str>) {
         let mut values: Values = self
             .members
             .iter()
@@ -232,7 +232,21 @@ impl Data {
         let before = std::mem::take(self);
         let mut settled = Self::of_values(&values);
         settled.clears = before.clears;
-        settled.replay(before.changes.into_iter().filter(|change| change.key != key).collect());
+        if before.cleared {
+            settled.cleared = true;
+            settled.changes = before.changes;
+        } else {
+            let now = before.get(key);
+            let newer = if now == seen {
+                None
+            } else {
+                Some(now.map(str::to_owned))
+            };
+            settled.replay(before.changes.into_iter().filter(|change| change.key != key).collect());
+            if let Some(newer) = newer {
+                settled.change(key, newer);
+            }
+        }
         *self = settled;
     }
 

@@ -57,6 +57,8 @@ pub(crate) trait Source: Send + Sync {
         let _ = order;
         Box::pin(ready(Ok(Outcome::Gone)))
     }
+    /// What was to go into the response is worth nothing any more.
+    fn withdraw(&self) {}
     /// Whether browsers are told when the cookie expires.
     fn cookie_expires(&self) -> bool {
         true
@@ -77,6 +79,10 @@ pub(crate) trait Source: Send + Sync {
     fn pause(&self, attempt: u32) -> Answer<'_, ()> {
         let _ = attempt;
         Box::pin(ready(()))
+    }
+    /// A session that was only used could not be prolonged.
+    fn not_prolonged(&self, error: &Error) {
+        let _ = error;
     }
     /// Changes that came after the response were never saved.
     fn forgotten(&self) {}
@@ -125,6 +131,8 @@ pub(crate) struct Shared<S: Source + ?Sized> {
 pub(crate) struct State {
     pub(super) opened: bool,
     pub(super) sealed: bool,
+    /// Sealed, but the response waits for a commit: what is saved before that still goes with it.
+    pub(super) held_back: bool,
     /// A valid session came with the request, or was saved since.
     pub(crate) known: bool,
     pub(super) present: bool,
@@ -141,6 +149,8 @@ pub(crate) struct State {
     pub(super) loads: u32,
     /// Counts the sessions that this one handle has been: one more with each `destroy`.
     pub(super) life: u32,
+    /// Counts how often another request has ended it.
+    pub(super) losses: u32,
     pub(super) stored: Stored,
 }
 
@@ -386,7 +396,8 @@ impl State {
     }
 
     pub(crate) fn renew(&mut self, id: Option<[u8; 16]>) {
-        self.stored.renew();
+        self.stored.renewing = true;
+        self.leave_what_was_lost();
         self.meta.id = id;
         self.rewrite = true;
     }
@@ -402,6 +413,11 @@ impl State {
         self.stored.max_age |= self.meta.max_age != Some(seconds);
         self.rewrite |= self.meta.max_age != Some(seconds);
         self.meta.max_age = Some(seconds);
+    }
+
+    /// Whether a cookie can still be sent.
+    pub(super) fn may_send(&self) -> bool {
+        !self.sealed || self.held_back
     }
 
     fn is_modified(&self) -> bool {

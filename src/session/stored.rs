@@ -42,6 +42,10 @@ pub(crate) struct Stored {
     pub(super) renewing: bool,
     /// The record that the client's ticket opens is to be ended.
     pub(super) doomed: bool,
+    /// And nobody had asked the store for it before.
+    unseen: bool,
+    /// There is a record behind the ticket, but it does not count: its time is wrong, or it is one of several.
+    pub(crate) refused: bool,
     /// The last load failed, and until one succeeds this is the answer.
     pub(super) failed: Option<Error>,
     /// Changed after the response has left, and not saved.
@@ -90,7 +94,8 @@ impl Stored {
     pub(super) fn destroy(&mut self) {
         *self = Self {
             is_one: self.is_one,
-            doomed: self.doomed || self.is_held(),
+            doomed: self.doomed || self.is_held() || self.refused,
+            unseen: self.unseen || self.behind == Behind::Unloaded,
             // What was lost stays lost: not even a removal may be sent.
             behind: if self.behind == Behind::Lost {
                 Behind::Lost
@@ -100,15 +105,6 @@ impl Stored {
             late: self.late,
             ..Self::default()
         };
-    }
-
-    pub(super) fn renew(&mut self) {
-        self.renewing = true;
-        // A login is a session of its own, even where another request's logout came first or the answer to an earlier login
-        // was lost.
-        if self.behind == Behind::Lost {
-            self.behind = Behind::Nothing;
-        }
     }
 
     /// Takes what is pending besides the data: whatever is set while it is carried out is for the next time.
@@ -127,15 +123,21 @@ impl Stored {
 /// What the store and the cookie are asked for in one commit.
 pub(crate) struct Order {
     pub(crate) now: Millis,
+    /// Nothing changed, but the session was used and its time is to be prolonged.
+    pub(super) is_refresh: bool,
     /// The record that the client's ticket opens ends.
     pub(crate) delete: bool,
     doomed: bool,
+    /// Nobody has asked for that record before.
+    pub(crate) unseen: bool,
     pub(crate) write: Write,
     /// With the times as they are to be; `issued` is when the session was last seen.
     pub(crate) meta: Meta,
     pub(crate) delta: Delta,
     /// A value that must be in the store still.
     pub(crate) expected: Option<(String, Option<String>)>,
+    /// What was under that key in this session, pending changes included.
+    seen: Option<String>,
     pub(crate) owner: Option<String>,
     pub(crate) label: Option<String>,
     pub(crate) sets: Sets,
@@ -148,6 +150,11 @@ pub(crate) struct Order {
 }
 
 impl Order {
+    /// The session was destroyed since.
+    pub(super) fn is_of_another_life(&self, state: &State) -> bool {
+        self.life != state.life
+    }
+
     /// Without a cookie nobody would ever have the session.
     pub(super) fn needs_a_cookie(&self) -> bool {
         self.write == Write::Create || self.sets.secret
@@ -224,7 +231,8 @@ impl State {
         }
         let emptied = self.data.is_cleared() && self.data.is_empty();
         let is_somebodys = self.stored.owned || self.meta.authenticated.is_some();
-        let logout = self.stored.behind == Behind::Live && emptied && !is_somebodys;
+        let is_there = self.stored.behind == Behind::Live || (self.stored.refused && self.ended);
+        let logout = is_there && emptied && !is_somebodys;
         let write = match self.stored.behind {
             _ if logout => Write::Nothing,
             Behind::Nothing if self.is_worth_a_record() => Write::Create,
@@ -260,12 +268,15 @@ impl State {
         let doomed = std::mem::take(&mut self.stored.doomed);
         Some(Order {
             now,
+            is_refresh: !due,
             delete: doomed || logout,
             doomed,
+            unseen: self.stored.unseen,
             write,
             meta,
             delta,
             expected: None,
+            seen: None,
             owner: self.stored.owner.clone(),
             label: self.stored.label.clone(),
             sets,
@@ -296,12 +307,15 @@ impl State {
         let worn = |lifetime: &Lifetime| source.cookie_expires() && lifetime.is_worn(&as_sent, now);
         Order {
             now,
+            is_refresh: false,
             delete: false,
             doomed: false,
+            unseen: false,
             write: Write::Apply,
             meta,
             delta: Delta::one(key, json),
             expected: Some((key.to_owned(), self.data.stored(key).map(str::to_owned))),
+            seen: self.data.get(key).map(str::to_owned),
             owner: None,
             label: None,
             sets: Sets::default(),
@@ -313,7 +327,7 @@ impl State {
     }
 
     /// The order was carried out.
-    pub(super) fn carried_out(&mut self, order: Order) {
+    pub(super) fn carried_out(&mut self, order: &mut Order) {
         let unchanged = self.revision == order.revision;
         if unchanged && order.expected.is_none() {
             self.rewrite = false;
@@ -326,9 +340,7 @@ impl State {
             self.known = false;
             self.present = false;
             if self.life == order.life {
-                self.meta = Meta::default();
-                self.stored.behind = Behind::Nothing;
-                self.stored.sent = None;
+                self.begin_anew();
                 self.data.settle("{}".to_owned(), &order.delta);
             }
             return;
@@ -348,13 +360,27 @@ impl State {
         match &order.expected {
             Some((key, _)) => {
                 let json = order.delta.set.first().map_or("null", |(_, json)| json);
-                self.data.settle_one(key, json);
+                self.data.settle_one(key, json, order.seen.as_deref());
             }
-            None => self.data.settle(order.text, &order.delta),
+            None => self.data.settle(std::mem::take(&mut order.text), &order.delta),
         }
     }
 
-    /// The order failed, and is still to be carried out.
+    /// The record is gone, and what was set since it went is about another one.
+    fn begin_anew(&mut self) {
+        let stored = &mut self.stored;
+        stored.behind = Behind::Nothing;
+        stored.sent = None;
+        stored.owner = stored.owner.take().filter(|_| stored.owned);
+        stored.label = stored.label.take().filter(|_| stored.labelled);
+        self.meta = Meta {
+            authenticated: self.meta.authenticated.filter(|_| stored.authenticated),
+            max_age: self.meta.max_age.filter(|_| stored.max_age),
+            ..Meta::default()
+        };
+    }
+
+    /// The order failed, or was given up, and is still to be carried out.
     pub(super) fn not_carried_out(&mut self, order: &Order) {
         self.stored.doomed |= order.doomed;
         if self.life == order.life {
@@ -377,6 +403,15 @@ impl State {
         }
     }
 
+    /// A login is a session of its own, even where another request's logout came first or the answer to an earlier login was
+    /// lost. What the client holds by now is not ours to remove.
+    pub(super) fn leave_what_was_lost(&mut self) {
+        if self.stored.behind == Behind::Lost {
+            self.stored.behind = Behind::Nothing;
+            self.present = false;
+        }
+    }
+
     /// Another request ended the session or renewed it: nothing of it may come back.
     pub(super) fn lose(&mut self) {
         self.data = Data::default();
@@ -385,6 +420,7 @@ impl State {
         self.present = false;
         self.ended = false;
         self.rewrite = false;
+        self.losses = self.losses.wrapping_add(1);
         self.stored = Stored {
             is_one: self.stored.is_one,
             behind: Behind::Lost,
@@ -428,8 +464,8 @@ impl State {
         if self.rejected == Some(Reject::NotYetValid) {
             self.ended = false;
         }
-        if self.stored.behind == Behind::Lost && self.stored.renewing {
-            self.stored.behind = Behind::Nothing;
+        if self.stored.renewing {
+            self.leave_what_was_lost();
         }
     }
 }

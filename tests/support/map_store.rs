@@ -12,6 +12,8 @@ use http_session::{
 };
 use tokio::sync::Semaphore;
 
+use crate::support::Random;
+
 #[derive(Clone)]
 pub struct MapStore(Arc<Inner>);
 
@@ -34,6 +36,8 @@ struct Script {
     panics: Option<&'static str>,
     collisions: u32,
     conflicts: u32,
+    /// Others go first, before and after each step, up to so many times.
+    dither: Option<Random>,
 }
 
 impl MapStore {
@@ -99,6 +103,11 @@ impl MapStore {
         self.0.gate.add_permits(1);
     }
 
+    /// Lets one step go on, and the next ones wait as told.
+    pub fn go(&self) {
+        self.0.gate.add_permits(1);
+    }
+
     /// Forgets leave that nobody took, and waits that nobody saw.
     pub fn settle(&self) {
         while self.0.gate.try_acquire().map(|permit| permit.forget()).is_ok() {}
@@ -113,6 +122,21 @@ impl MapStore {
         self.0.script.lock().unwrap().conflicts = times;
     }
 
+    /// Lets others go first before and after each step, as often as chance has it.
+    pub fn dither(&self, seed: u64) {
+        self.0.script.lock().unwrap().dither = Some(Random(seed));
+    }
+
+    async fn give_way(&self) {
+        let times = match &mut self.0.script.lock().unwrap().dither {
+            Some(random) => random.below(4),
+            None => 0,
+        };
+        for _ in 0..times {
+            tokio::task::yield_now().await;
+        }
+    }
+
     async fn step<T>(
         &self,
         name: &'static str,
@@ -124,6 +148,7 @@ impl MapStore {
             assert_ne!(script.panics, Some(name), "told to");
             (script.down, script.before == Some(name), script.after == Some(name))
         };
+        self.give_way().await;
         if before {
             self.wait().await;
         }
@@ -134,6 +159,7 @@ impl MapStore {
         if after {
             self.wait().await;
         }
+        self.give_way().await;
         Ok(answer)
     }
 

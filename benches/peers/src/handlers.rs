@@ -122,9 +122,9 @@ pub fn answer() -> Answer {
 }
 
 /// A runner of the layer's service around the handler for the task. One future for each task and not one for all: peers box
-/// it, and should not have to box more than they need.
+/// it, and should not have to box more than they need. Where a session has to be fetched first, the last argument does it.
 macro_rules! runner {
-    ($layer:expr, $session:ty, $task:expr) => {{
+    ($layer:expr, $session:ty, $task:expr $(, $load:path)?) => {{
         use $crate::{
             handlers::{self, Task, answer, session},
             request::Request,
@@ -137,27 +137,39 @@ macro_rules! runner {
                 answer()
             }),
             Task::Read => tower(&layer, |request: Request| async move {
-                handlers::read(session::<$session>(&request)).await;
+                let session = session::<$session>(&request);
+                $($load(session).await;)?
+                handlers::read(session).await;
                 answer()
             }),
             Task::Write => tower(&layer, |request: Request| async move {
-                handlers::write(session::<$session>(&request)).await;
+                let session = session::<$session>(&request);
+                $($load(session).await;)?
+                handlers::write(session).await;
                 answer()
             }),
             Task::Create => tower(&layer, |request: Request| async move {
-                handlers::create(session::<$session>(&request)).await;
+                let session = session::<$session>(&request);
+                $($load(session).await;)?
+                handlers::create(session).await;
                 answer()
             }),
             Task::Reject => tower(&layer, |request: Request| async move {
-                handlers::reject(session::<$session>(&request)).await;
+                let session = session::<$session>(&request);
+                $($load(session).await;)?
+                handlers::reject(session).await;
                 answer()
             }),
             Task::Seed(size) => tower(&layer, move |request: Request| async move {
-                handlers::seed(session::<$session>(&request), size).await;
+                let session = session::<$session>(&request);
+                $($load(session).await;)?
+                handlers::seed(session, size).await;
                 answer()
             }),
             Task::Verify => tower(&layer, |request: Request| async move {
-                handlers::verify(session::<$session>(&request)).await;
+                let session = session::<$session>(&request);
+                $($load(session).await;)?
+                handlers::verify(session).await;
                 answer()
             }),
         }

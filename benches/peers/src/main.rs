@@ -3,6 +3,7 @@
 mod allocations;
 mod chart;
 mod handlers;
+mod lost_updates;
 mod measure;
 mod request;
 mod rows;
@@ -17,6 +18,7 @@ use request::Size;
 
 const USAGE: &str = "usage: peers [--rounds N] [--chart FILE]
        peers --repeat ROW SIZE CASE REQUESTS
+       peers --lost-updates
 SIZE: small, large; CASE: anonymous, known, read, write, create, forged; ROW: a name from the table, without the version";
 
 fn main() {
@@ -24,6 +26,7 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (mut rounds, mut chart) = (41, None);
     match arguments[..] {
+        ["--lost-updates"] => return lost_updates::print(),
         ["--repeat", row, size, case, requests] => {
             let size = Size::ALL.into_iter().find(|known| known.name() == size);
             let case = Case::ALL

@@ -108,6 +108,8 @@ fn targets() -> Vec<(Size, Case, Target)> {
     for size in Size::ALL {
         for case in [Read, Write] {
             targets.push((size, case, Floor(STARLETTE, STARLETTE_FLOOR, 1.0)));
+            targets.push((size, case, Floor(MEMORY, MEMORY_FLOOR, 1.6)));
+            targets.push((size, case, Peer(SESSIONS, MEMORY, 3.0)));
         }
     }
     targets

@@ -41,8 +41,8 @@ use crate::{
     runner::{Runner, tower},
 };
 
-const START: &str = "__Host-session=";
-const ATTRIBUTES: &str = "; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=1209600";
+pub(super) const START: &str = "__Host-session=";
+pub(super) const ATTRIBUTES: &str = "; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=1209600";
 
 pub struct Bare;
 
@@ -132,7 +132,7 @@ impl<D: Document> Contender for Sealed<D> {
 // --- The service.
 
 /// What a floor does at the two ends of a request.
-trait Floor: Clone + Send + Sync + 'static {
+pub(super) trait Floor: Clone + Send + Sync + 'static {
     type State: Send + 'static;
 
     fn begin(&self, headers: &HeaderMap) -> Self::State;
@@ -140,13 +140,13 @@ trait Floor: Clone + Send + Sync + 'static {
     fn end(&self, state: &mut Self::State) -> Option<HeaderValue>;
 }
 
-struct Shared<F: Floor> {
-    floor: F,
-    state: Mutex<F::State>,
+pub(super) struct Shared<F: Floor> {
+    pub(super) floor: F,
+    pub(super) state: Mutex<F::State>,
 }
 
 /// What handlers find in the extensions.
-struct Handle<F: Floor>(Arc<Shared<F>>);
+pub(super) struct Handle<F: Floor>(pub(super) Arc<Shared<F>>);
 
 impl<F: Floor> Clone for Handle<F> {
     fn clone(&self) -> Self {
@@ -154,7 +154,7 @@ impl<F: Floor> Clone for Handle<F> {
     }
 }
 
-struct FloorLayer<F>(F);
+pub(super) struct FloorLayer<F>(pub(super) F);
 
 impl<F: Floor, S> Layer<S> for FloorLayer<F> {
     type Service = FloorService<F, S>;
@@ -167,7 +167,7 @@ impl<F: Floor, S> Layer<S> for FloorLayer<F> {
     }
 }
 
-struct FloorService<F, S> {
+pub(super) struct FloorService<F, S> {
     floor: F,
     inner: S,
 }
@@ -194,7 +194,7 @@ impl<F: Floor, S: Service<Request, Response = Response>> Service<Request> for Fl
 }
 
 pin_project! {
-    struct FloorFuture<F: Floor, S> {
+    pub(super) struct FloorFuture<F: Floor, S> {
         #[pin]
         future: S,
         handle: Handle<F>,
@@ -217,12 +217,12 @@ impl<F: Floor, S: Future<Output = Result<Response, E>>, E> Future for FloorFutur
 
 // --- The cookie.
 
-struct Found {
-    line: HeaderValue,
-    value: Range<usize>,
+pub(super) struct Found {
+    pub(super) line: HeaderValue,
+    pub(super) value: Range<usize>,
 }
 
-fn scan(headers: &HeaderMap) -> Option<Found> {
+pub(super) fn scan(headers: &HeaderMap) -> Option<Found> {
     for line in headers.get_all(COOKIE) {
         let bytes = line.as_bytes();
         let mut start = 0;

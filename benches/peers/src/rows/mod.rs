@@ -5,6 +5,7 @@ mod axum_session;
 mod by_hand;
 mod cookie_store;
 mod floor;
+mod floor_store;
 mod ours;
 mod tower_sessions;
 
@@ -44,6 +45,7 @@ pub struct Row {
 
 pub const SIGNED: &str = "http-session, signed";
 pub const ENCRYPTED: &str = "http-session, encrypted";
+pub const MEMORY: &str = "http-session, memory";
 pub const STARLETTE: &str = "http-session, Starlette's format";
 
 pub const BARE: &str = "bare service";
@@ -51,6 +53,7 @@ pub const ARC: &str = "floor: one Arc in the extensions";
 pub const SCAN: &str = "floor: that and a scan for the cookie";
 pub const HMAC: &str = "floor: HMAC and spans";
 pub const AEAD: &str = "floor: AEAD and spans";
+pub const MEMORY_FLOOR: &str = "floor: in-process store and a Map";
 pub const STARLETTE_FLOOR: &str = "floor: Starlette's format and a Map";
 
 pub const SESSIONS: &str = "tower-sessions, memory";
@@ -64,11 +67,12 @@ pub const JAR_SIGNED: &str = "cookie's jar signed, by hand";
 pub const ACTIX_BARE: &str = "actix-web, bare";
 pub const ACTIX: &str = "actix-session, signed";
 
-pub const ROWS: [Row; 19] = [
+pub const ROWS: [Row; 21] = [
     row(SIGNED, None, Kind::Ours, SIGNED, || Box::new(ours::Ours::signed())),
     row(ENCRYPTED, None, Kind::Ours, ENCRYPTED, || {
         Box::new(ours::Ours::encrypted())
     }),
+    row(MEMORY, None, Kind::Ours, MEMORY, || Box::new(ours::OursInStore::new())),
     row(STARLETTE, None, Kind::Ours, STARLETTE, || {
         Box::new(ours::Ours::starlette())
     }),
@@ -77,10 +81,11 @@ pub const ROWS: [Row; 19] = [
     row(SCAN, None, Kind::Floor, SIGNED, || Box::new(floor::Scan)),
     row(HMAC, None, Kind::Floor, SIGNED, || Box::new(floor::hmac())),
     row(AEAD, None, Kind::Floor, ENCRYPTED, || Box::new(floor::aead())),
+    row(MEMORY_FLOOR, None, Kind::Floor, MEMORY, || Box::new(floor_store::new())),
     row(STARLETTE_FLOOR, None, Kind::Floor, STARLETTE, || {
         Box::new(floor::starlette())
     }),
-    row(SESSIONS, Some("tower-sessions"), Kind::Peer, SIGNED, || {
+    row(SESSIONS, Some("tower-sessions"), Kind::Peer, MEMORY, || {
         Box::new(tower_sessions::Sessions::new())
     }),
     row(
@@ -97,7 +102,7 @@ pub const ROWS: [Row; 19] = [
         ENCRYPTED,
         || Box::new(cookie_store::CookieStore::private()),
     ),
-    row(AXUM_SESSION, Some("axum_session"), Kind::Peer, SIGNED, || {
+    row(AXUM_SESSION, Some("axum_session"), Kind::Peer, MEMORY, || {
         Box::new(axum_session::AxumSession::new())
     }),
     row(COOKIES_SIGNED, Some("tower-cookies"), Kind::Peer, SIGNED, || {

@@ -1,6 +1,6 @@
 //! This crate, with its defaults.
 
-use http_session::{Key, Session, SessionLayer};
+use http_session::{Key, Session, SessionLayer, store::MemoryStore};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::Contender;
@@ -27,6 +27,27 @@ impl Ours {
     fn new(layer: SessionLayer) -> Self {
         Self(layer.build().expect("a layer"))
     }
+}
+
+/// With sessions in this process.
+pub struct OursInStore(SessionLayer);
+
+impl OursInStore {
+    pub fn new() -> Self {
+        let layer = SessionLayer::with_store(MemoryStore::new()).build();
+        Self(layer.expect("a layer"))
+    }
+}
+
+impl Contender for OursInStore {
+    fn runner(&self, task: Task) -> Option<Box<dyn Runner>> {
+        Some(runner!(self.0.clone(), Session, task, load))
+    }
+}
+
+/// As the extractor does before a handler sees the session.
+async fn load(session: &Session) {
+    session.load().await.expect("a store");
 }
 
 impl Contender for Ours {
