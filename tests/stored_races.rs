@@ -989,3 +989,31 @@ fn whatever_requests_do_at_once_nothing_is_lost_and_nothing_comes_back() {
         runtime.block_on(round(random.next()));
     }
 }
+
+#[tokio::test(start_paused = true)]
+#[cfg(feature = "tokio")]
+async fn a_future_that_nobody_polls_any_more_does_not_hold_the_response_for_ever() {
+    for load in [false, true] {
+        let world = world();
+        let mut jar = world.jar().await;
+        let kept = Mutex::new(None);
+        let response = visit(&mut jar, &world.layer, async |session: Session| {
+            session.insert("a", 1).unwrap();
+            world.store.hold_before("load");
+            let mut begun: std::pin::Pin<Box<dyn Future<Output = Result<(), Error>> + Send>> = if load {
+                Box::pin(async move { session.load().await })
+            } else {
+                Box::pin(async move { session.save().await })
+            };
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(begun.as_mut().poll(&mut context).is_pending());
+            world.store.open();
+            // Into the body of the response, say.
+            *kept.lock().unwrap() = Some(begun);
+            ok()
+        })
+        .await;
+        assert_eq!(response.status(), 503, "load {load}");
+        assert_eq!(jar.0.len(), 1, "and the client keeps what it has");
+    }
+}

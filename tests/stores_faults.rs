@@ -91,22 +91,7 @@ impl Server for (sql_servers::Server, String) {
 
 #[cfg(feature = "redis")]
 fn redis() -> Option<redis_server::Server> {
-    redis_server::Server::on_port(quiet_port(), &["--appendonly", "yes", "--appendfsync", "always"])
-}
-
-/// A free port that the system gives to no outgoing connection: one of these could take it while the server is down, even the one
-/// that looks for the server.
-#[cfg(feature = "redis")]
-fn quiet_port() -> u16 {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let start = u64::from(std::process::id()) * 64;
-    loop {
-        let port = 12_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 16_000;
-        let port = u16::try_from(port).unwrap();
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
+    redis_server::Server::on_port(daemon::free_port(), &["--appendonly", "yes", "--appendfsync", "always"])
 }
 
 #[cfg(any(feature = "postgres", feature = "mysql"))]

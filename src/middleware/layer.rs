@@ -313,7 +313,8 @@ impl<R> SessionLayer<R> {
     // --- The store.
 
     /// How long a store may take for one step before it counts as failed. By default 5 seconds; `None` means as long as it
-    /// wants. It needs the feature `tokio` and a runtime with a timer; elsewhere the store must see to it.
+    /// wants. It needs the feature `tokio` and a Tokio runtime (with its timer on, as with `enable_all`: without, Tokio panics when
+    /// a store is slow); elsewhere the store must see to it.
     pub fn store_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         let timeout = timeout.into();
         self.set(|settings| settings.store_timeout = timeout)

@@ -158,6 +158,11 @@ impl Source for Incoming {
         self.built.store.as_ref()?.spawner()
     }
 
+    fn patience(&self) -> Answer<'_, ()> {
+        let limit = self.built.store.as_ref().and_then(|store| store.timeout);
+        Box::pin(runtime::patience(limit))
+    }
+
     fn pause(&self, attempt: u32) -> Answer<'_, ()> {
         Box::pin(runtime::pause(attempt))
     }

@@ -1,7 +1,13 @@
 //! What a runtime is needed for: a store's timeout, a commit without a client, and a pause. Without one, a store has all the
 //! time it wants, a dropped commit is dropped, and a pause is one turn of whatever executor there is.
 
-use std::{collections::hash_map::RandomState, future::poll_fn, hash::BuildHasher as _, task::Poll, time::Duration};
+use std::{
+    collections::hash_map::RandomState,
+    future::{pending, poll_fn},
+    hash::BuildHasher as _,
+    task::Poll,
+    time::Duration,
+};
 
 use crate::{
     error::Error,
@@ -39,6 +45,14 @@ pub(super) async fn within<T>(limit: Option<Duration>, mut answer: BoxFuture<Res
         }
     })
     .await
+}
+
+/// Over after this time, or never.
+pub(super) async fn patience(limit: Option<Duration>) {
+    match limit.and_then(sleep) {
+        Some(timer) => timer.await,
+        None => pending().await,
+    }
 }
 
 /// Longer the more often it was tried, and never the same as anybody else's.

@@ -1,6 +1,11 @@
 //! A stored session's way to and from its store. One load or commit at a time.
 
-use std::sync::{Arc, MutexGuard};
+use std::{
+    future::{Future as _, poll_fn},
+    pin::pin,
+    sync::{Arc, MutexGuard},
+    task::Poll,
+};
 
 use super::{
     job::Job,
@@ -108,12 +113,31 @@ impl Sharing {
         drop(state);
         let held_back = HeldBack(Arc::clone(&self));
         Some(Job::new(Arc::clone(&self), async move {
-            let _turn = Turn::of(&self).await;
+            let _turn = self.turn_in_time().await?;
             // Let go before the turn is: whoever has the next one is late.
             let _held_back = held_back;
             self.commit(When::Answered { discard, refresh }).await?;
             Ok(Outcome::Done)
         }))
+    }
+
+    /// Our turn, unless somebody keeps it who does not go on: a future that was polled once and then put aside, or into the
+    /// very body that waits.
+    async fn turn_in_time(self: &Arc<Self>) -> Result<Turn<Self>, Error> {
+        let mut turn = pin!(Turn::of(self));
+        let mut patience = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(turn) = turn.as_mut().poll(cx) {
+                return Poll::Ready(Ok(turn));
+            }
+            let patience = patience.get_or_insert_with(|| self.source.patience());
+            patience.as_mut().poll(cx).map(|()| {
+                Err(Error::store(
+                    "a load or a save of this session was begun, and then nobody waited for its end",
+                ))
+            })
+        })
+        .await
     }
 
     /// Sets one key to what was made of `old`, its text, at once and if nobody else was first.

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    future::{Future, ready},
+    future::{Future, pending, ready},
     pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -74,6 +74,10 @@ pub(crate) trait Source: Send + Sync {
     /// Runs what is left of a commit when nobody waits for it any more.
     fn spawner(&self) -> Option<Spawner> {
         None
+    }
+    /// As long as a response waits for somebody else's load or save.
+    fn patience(&self) -> Answer<'_, ()> {
+        Box::pin(pending())
     }
     /// Lets others go first.
     fn pause(&self, attempt: u32) -> Answer<'_, ()> {
