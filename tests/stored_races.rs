@@ -1005,7 +1005,7 @@ async fn a_future_that_nobody_polls_any_more_does_not_hold_the_response_for_ever
             } else {
                 Box::pin(async move { session.save().await })
             };
-            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            let mut context = Context::from_waker(Waker::noop());
             assert!(begun.as_mut().poll(&mut context).is_pending());
             world.store.open();
             // Into the body of the response, say.
