@@ -33,7 +33,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "memchr",
         &[
             "cookie/read.rs",
-            "session/data.rs",
+            "session/index.rs",
             "codec/itsdangerous.rs",
             "codec/python_json.rs",
         ],

@@ -6,6 +6,8 @@
 mod client;
 #[path = "support/map_store.rs"]
 mod map_store;
+#[path = "support/map_world.rs"]
+mod map_world;
 mod support;
 
 use std::{
@@ -20,59 +22,8 @@ use client::{ask, visit};
 use http::{Response, StatusCode};
 use http_session::{DefaultErrorResponse, Error, Fallback, Key, Reject, Session, SessionLayer, Until, codec};
 use map_store::MapStore;
+use map_world::*;
 use support::*;
-
-const MINUTE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(86_400);
-
-struct World {
-    layer: SessionLayer,
-    store: MapStore,
-    clock: Clock,
-}
-
-fn world() -> World {
-    world_of(|layer| layer)
-}
-
-fn world_of(change: impl FnOnce(SessionLayer) -> SessionLayer) -> World {
-    let (store, clock) = (MapStore::new(), Clock::new());
-    let layer = SessionLayer::with_store(store.clone()).clock(clock.reader());
-    World {
-        layer: change(layer).build().unwrap(),
-        store,
-        clock,
-    }
-}
-
-impl World {
-    /// A browser that has a session with `n` = 1.
-    async fn jar(&self) -> Jar {
-        self.store.asked();
-        let mut jar = Jar::new();
-        visit(&mut jar, &self.layer, async |session: Session| {
-            session.insert("n", 1).unwrap();
-            ok()
-        })
-        .await;
-        assert_eq!(self.store.asked(), ["create"]);
-        jar
-    }
-}
-
-async fn loaded(session: Session) -> Session {
-    session.load().await.unwrap();
-    session
-}
-
-fn texts(world: &World) -> Vec<(String, String)> {
-    let values = world.store.record().values;
-    values.iter().map(|(key, json)| (key.into(), json.into())).collect()
-}
-
-fn pair(key: &str, json: &str) -> (String, String) {
-    (key.to_owned(), json.to_owned())
-}
 
 // --- What is asked of the store.
 

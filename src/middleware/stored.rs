@@ -52,6 +52,8 @@ struct Came {
     more: bool,
     /// The request was searched, and had some.
     any: Option<bool>,
+    /// A renewal to this one was begun, and its answer never came: it may be the good one.
+    begun: Option<Ticket>,
 }
 
 impl Tickets {
@@ -89,7 +91,26 @@ impl Tickets {
     }
 
     fn all(&self) -> Came {
-        self.lock().clone()
+        let mut all = self.lock().clone();
+        all.tickets.extend(all.begun.take());
+        all
+    }
+
+    /// The ticket under its next secret: the same one for as long as it is not known whether the store has it.
+    fn renewed(&self) -> Result<Option<Renewed>, Error> {
+        let mut came = self.lock();
+        let Some(ticket) = came.tickets.first() else {
+            return Ok(None);
+        };
+        if let Some(begun) = &came.begun {
+            return Ok(Some(Renewed {
+                ticket: begun.clone(),
+                again: true,
+            }));
+        }
+        let ticket = ticket.renewed(random()?);
+        came.begun = Some(ticket.clone());
+        Ok(Some(Renewed { ticket, again: false }))
     }
 
     fn set(&self, ticket: Ticket) {
@@ -100,11 +121,19 @@ impl Tickets {
         let mut known = self.lock();
         known.tickets = tickets;
         known.more = false;
+        known.begun = None;
     }
 
     fn lock(&self) -> MutexGuard<'_, Came> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A ticket under its next secret.
+struct Renewed {
+    ticket: Ticket,
+    /// The store was told before.
+    again: bool,
 }
 
 impl BuiltStore {
@@ -187,16 +216,19 @@ impl BuiltStore {
                 let Some(ticket) = tickets.current() else {
                     return Ok((Outcome::Gone, None));
                 };
-                let hashed = self.hash(&ticket);
-                let renewed = if order.sets.secret {
-                    ticket.renewed(random()?)
-                } else {
-                    ticket
+                let renewed = if order.sets.secret { tickets.renewed()? } else { None };
+                let (next, again) = match renewed {
+                    Some(Renewed { ticket, again }) => (ticket, again),
+                    None => (ticket.clone(), false),
                 };
-                lines = self.lines(built, found, order, &renewed)?;
-                let changes = self.changes(built, order, &renewed);
-                match within(self.timeout, Arc::clone(&self.store).apply(hashed, changes, order.now)).await? {
-                    Applied::Updated => tickets.set(renewed),
+                lines = self.lines(built, found, order, &next)?;
+                let mut applied = self.apply(built, order, &ticket, &next).await?;
+                if applied == Applied::Gone && again {
+                    // Carried out the first time, when the answer was lost.
+                    applied = self.apply(built, order, &next, &next).await?;
+                }
+                match applied {
+                    Applied::Updated => tickets.set(next),
                     Applied::Conflict => return Ok((Outcome::Conflict, None)),
                     Applied::Gone => return Ok((Outcome::Gone, None)),
                 }
@@ -206,6 +238,12 @@ impl BuiltStore {
             self.limit(order, tickets).await;
         }
         Ok((Outcome::Done, lines))
+    }
+
+    async fn apply(&self, built: &Built, order: &Order, ticket: &Ticket, next: &Ticket) -> Result<Applied, Error> {
+        let changes = self.changes(built, order, next);
+        let answer = Arc::clone(&self.store).apply(self.hash(ticket), changes, order.now);
+        within(self.timeout, answer).await
     }
 
     /// Ends the session of every ticket that came; nearly always there is one.

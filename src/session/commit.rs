@@ -9,8 +9,11 @@ use std::{
 
 use super::{
     job::Job,
-    state::{Shared, Source, State},
-    stored::{Behind, May, Order, Outcome},
+    order::{May, Order, Outcome},
+    shared::Shared,
+    source::Source,
+    state::State,
+    stored::Behind,
     turn::Turn,
 };
 use crate::error::Error;
@@ -20,8 +23,9 @@ use crate::error::Error;
 pub(crate) enum When {
     /// A handler asked for it.
     Saved,
-    /// The response is ready. With `discard`, changes that were not saved are dropped; a save that has begun is waited for.
-    Answered { discard: bool, refresh: bool },
+    /// The response is ready. With `discard`, changes that were not saved are dropped; a save that has begun is waited for. With
+    /// `alone`, nobody has a handle any more.
+    Answered { discard: bool, refresh: bool, alone: bool },
 }
 
 /// How one key is to be set.
@@ -93,8 +97,10 @@ impl Sharing {
         state.is_order_due().then_some(state.losses)
     }
 
-    /// What is left to do when the response is ready, if anything.
+    /// What is left to do when the response is ready, if anything. The caller keeps one handle of its own.
     pub(crate) fn answered(self: Arc<Self>, discard: bool, refresh: bool) -> Option<Job> {
+        // With no other handle there is none to make another one of.
+        let alone = Arc::strong_count(&self) == 2;
         let in_turn = self.is_busy();
         let rolls = refresh && self.source.lifetime().is_some_and(|lifetime| lifetime.rolling);
         // The clock is the user's, so it is asked without the lock.
@@ -116,7 +122,12 @@ impl Sharing {
             let _turn = self.turn_in_time().await?;
             // Let go before the turn is: whoever has the next one is late.
             let _held_back = held_back;
-            self.commit(When::Answered { discard, refresh }).await?;
+            self.commit(When::Answered {
+                discard,
+                refresh,
+                alone,
+            })
+            .await?;
             Ok(Outcome::Done)
         }))
     }
@@ -188,6 +199,7 @@ impl Sharing {
             let may = May {
                 send: state.may_send(),
                 refresh: false,
+                forget: false,
             };
             let order = state.order_one(&self.source, now, may, key, new);
             return Ok(Swap::Racing(Box::new(order)));
@@ -227,14 +239,15 @@ impl Sharing {
 
     /// In our turn: does what the session asks for.
     async fn commit(&self, when: When) -> Result<(), Error> {
-        let refresh = match when {
+        let (refresh, alone) = match when {
             When::Answered { discard: true, .. } => return Ok(()),
-            When::Answered { refresh, .. } => refresh,
-            When::Saved => false,
+            When::Answered { refresh, alone, .. } => (refresh, alone),
+            When::Saved => (false, false),
         };
         let may = May {
             send: self.lock().may_send(),
             refresh,
+            forget: alone,
         };
         if self.must_be_fetched() {
             self.fetch().await?;

@@ -2,18 +2,12 @@
 //!
 //! Members that nobody touched are never parsed and never re-encoded. Every change passes through [`Data::change`].
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
-use serde_core::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
-use super::values::Values;
-
-/// Deeper than this, two values that differ in bytes count as different: telling more is not worth a deep stack.
-const MAX_COMPARED_DEPTH: usize = 128;
-
-/// Up to this many members, duplicates are looked for without an allocation.
-const FEW: usize = 64;
+use super::{
+    index::{Member, NotAnObject, Span, index, same},
+    values::Values,
+};
 
 #[derive(Default)]
 pub(crate) struct Data {
@@ -28,6 +22,8 @@ pub(crate) struct Data {
     unloaded: bool,
     /// One entry per changed key.
     changes: Vec<Change>,
+    /// Keys of which the store may or may not hold what it was last told, since its answer never came.
+    unsure: Vec<String>,
 }
 
 /// What was changed, for a store that carries it out on the newest state.
@@ -48,23 +44,6 @@ impl Delta {
     }
 }
 
-/// A member of the text as it came.
-struct Member {
-    /// The key as it stands in the text, quotes included.
-    key: Span,
-    /// The key's meaning, where it was written with escapes.
-    unescaped: Option<Box<str>>,
-    value: Span,
-    /// The value stands with a later mention of the key, so there are other members between the two.
-    repeated: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Span {
-    start: u32,
-    end: u32,
-}
-
 struct Change {
     key: String,
     /// `None`: removed.
@@ -73,10 +52,6 @@ struct Change {
     /// a key was removed and set again.
     in_place: bool,
 }
-
-/// The text is not one JSON object.
-#[derive(Debug)]
-pub(crate) struct NotAnObject;
 
 impl Data {
     /// Indexes the text of one JSON object. Of a key that stands in it twice, the last value counts, in the first one's place.
@@ -191,7 +166,7 @@ impl Data {
             match &change.value {
                 Some(value) => {
                     let known = self.original(&change.key);
-                    if !known.is_some_and(|old| same(value, old, 0)) {
+                    if !known.is_some_and(|old| same(value, old, 0)) || self.unsure.contains(&change.key) {
                         delta.set.push((change.key.clone(), value.clone()));
                     }
                 }
@@ -199,6 +174,18 @@ impl Data {
             }
         }
         delta
+    }
+
+    /// The store was told of `delta`, and nobody knows whether it has carried it out.
+    pub(crate) fn doubt(&mut self, delta: &Delta) {
+        for key in delta.set.iter().map(|(key, _)| key).chain(&delta.removed) {
+            self.unsure.push(key.clone());
+            if self.changed(key).is_none() {
+                // Undone while the store was at work: it has to be told.
+                let value = self.original(key).map(str::to_owned);
+                self.change(key, value);
+            }
+        }
     }
 
     /// The store has carried out `delta`, after which the whole was `text`: what came later is pending, and nothing else.
@@ -311,7 +298,10 @@ impl Data {
             self.changes.iter().any(|change| match &change.value {
                 None => true,
                 // Moved to the end, but the same.
-                Some(now) => !self.original(&change.key).is_some_and(|old| same(now, old, 0)),
+                Some(now) => {
+                    !self.original(&change.key).is_some_and(|old| same(now, old, 0))
+                        || self.unsure.contains(&change.key)
+                }
             })
         }
     }
@@ -375,7 +365,8 @@ impl Data {
             };
         // Nothing is left to say about a key that is what it was, or that never was and is not.
         let nothing_there = original.is_none() && self.knows_all();
-        let forget = as_it_was || (value.is_none() && nothing_there);
+        let is_sure = !self.unsure.iter().any(|unsure| unsure == key);
+        let forget = is_sure && (as_it_was || (value.is_none() && nothing_there));
         match pending {
             Some(at) if forget => {
                 self.changes.remove(at);
@@ -454,242 +445,6 @@ impl fmt::Debug for Data {
             .field("len", &self.len())
             .field("changed", &self.is_changed())
             .finish_non_exhaustive()
-    }
-}
-
-impl Member {
-    fn key<'a>(&'a self, text: &'a str) -> &'a str {
-        match &self.unescaped {
-            Some(key) => key,
-            None => &text[self.key.start as usize + 1..self.key.end as usize - 1],
-        }
-    }
-
-    /// The key came once more, with this value.
-    fn repeat(&mut self, value: Span) {
-        self.value = value;
-        self.repeated = true;
-    }
-}
-
-impl Span {
-    fn new(start: usize, end: usize) -> Option<Self> {
-        Some(Self {
-            start: u32::try_from(start).ok()?,
-            end: u32::try_from(end).ok()?,
-        })
-    }
-
-    fn of(self, text: &str) -> &str {
-        &text[self.start as usize..self.end as usize]
-    }
-
-    /// Where `part`, a slice of `text`, stands in it.
-    fn find(text: &str, part: &str) -> Option<Self> {
-        let start = (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
-        Self::new(start, start + part.len())
-    }
-}
-
-fn index(text: &str) -> Result<Vec<Member>, NotAnObject> {
-    // Nearly all keys are written without escapes, and are slices of the text then.
-    let mut members = match index_with(text, Plain { text }) {
-        Err(NotAnObject) if memchr::memchr(b'\\', text.as_bytes()).is_some() => index_with(text, Escaped { text })?,
-        indexed => indexed?,
-    };
-    if members.len() <= FEW {
-        merge_few(&mut members, text);
-    } else {
-        merge_many(&mut members, text);
-    }
-    Ok(members)
-}
-
-fn index_with<'t>(text: &'t str, visitor: impl Visitor<'t, Value = Vec<Member>>) -> Result<Vec<Member>, NotAnObject> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let members = deserializer.deserialize_map(visitor).map_err(|_| NotAnObject)?;
-    deserializer.end().map_err(|_| NotAnObject)?;
-    Ok(members)
-}
-
-/// Room for most sessions at once, and no more than the text could fill.
-fn room(text: &str) -> Vec<Member> {
-    Vec::with_capacity((text.len() / 16).clamp(1, FEW))
-}
-
-/// Fails at the first key with an escape.
-struct Plain<'t> {
-    text: &'t str,
-}
-
-impl<'t> Visitor<'t> for Plain<'t> {
-    type Value = Vec<Member>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = room(self.text);
-        while let Some((key, value)) = map.next_entry::<&str, &RawValue>()? {
-            let (Some(key), Some(value)) = (Span::find(self.text, key), Span::find(self.text, value.get())) else {
-                return Err(outside());
-            };
-            members.push(Member {
-                key: Span {
-                    // Its quotes.
-                    start: key.start - 1,
-                    end: key.end + 1,
-                },
-                unescaped: None,
-                value,
-                repeated: false,
-            });
-        }
-        Ok(members)
-    }
-}
-
-struct Escaped<'t> {
-    text: &'t str,
-}
-
-impl<'t> Visitor<'t> for Escaped<'t> {
-    type Value = Vec<Member>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = room(self.text);
-        while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-            let (key, value) = (key.get(), value.get());
-            let (Some(key_span), Some(value)) = (Span::find(self.text, key), Span::find(self.text, value)) else {
-                return Err(outside());
-            };
-            let unescaped = if memchr::memchr(b'\\', key.as_bytes()).is_some() {
-                // Half a surrogate pair, which is a key in other languages and none in Rust, is kept under a name of its own.
-                let unescaped = serde_json::from_str::<Box<str>>(key);
-                Some(unescaped.unwrap_or_else(|_| format!("\u{10ffff}{key}").into()))
-            } else {
-                None
-            };
-            members.push(Member {
-                key: key_span,
-                unescaped,
-                value,
-                repeated: false,
-            });
-        }
-        Ok(members)
-    }
-}
-
-fn outside<E: serde_core::de::Error>() -> E {
-    E::custom("a member outside of the text")
-}
-
-/// Merges duplicate keys. A bit per key seen tells most new keys apart without comparing them.
-fn merge_few(members: &mut Vec<Member>, text: &str) {
-    let mut seen = [0_u64; 8];
-    let mut kept: usize = 0;
-    for at in 0..members.len() {
-        let key = members[at].key(text).as_bytes();
-        let hash = key.iter().fold(key.len() as u32, |hash, &byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        });
-        let (word, bit) = ((hash >> 13) as usize % 8, 1 << (hash >> 26));
-        let first = if seen[word] & bit == 0 {
-            None
-        } else {
-            let key = members[at].key(text);
-            members[..kept].iter().position(|member| member.key(text) == key)
-        };
-        seen[word] |= bit;
-        match first {
-            Some(first) => {
-                let value = members[at].value;
-                members[first].repeat(value);
-            }
-            None => {
-                members.swap(kept, at);
-                kept += 1;
-            }
-        }
-    }
-    members.truncate(kept);
-}
-
-/// The same where comparing each with each would take too long.
-fn merge_many(members: &mut Vec<Member>, text: &str) {
-    let mut order: Vec<usize> = (0..members.len()).collect();
-    // Stable, so equal keys stay in their order.
-    order.sort_by_key(|&at| members[at].key(text));
-    let repeated: Vec<&[usize]> = order
-        .chunk_by(|&a, &b| members[a].key(text) == members[b].key(text))
-        .filter(|group| group.len() > 1)
-        .collect();
-    let mut dropped = vec![false; members.len()];
-    for group in repeated {
-        if let [first, rest @ .., last] = group {
-            let value = members[*last].value;
-            members[*first].repeat(value);
-            rest.iter().chain([last]).for_each(|&at| dropped[at] = true);
-        }
-    }
-    let mut dropped = dropped.into_iter();
-    members.retain(|_| dropped.next() != Some(true));
-}
-
-/// Whether two JSON values mean the same: white space, escapes and the order of members do not count, the spelling of
-/// numbers does (`1.0` is not `1`, and no digit of a long number is lost).
-fn same(a: &str, b: &str, depth: usize) -> bool {
-    if a == b {
-        return true;
-    }
-    if depth >= MAX_COMPARED_DEPTH {
-        return false;
-    }
-    match (a.as_bytes().first(), b.as_bytes().first()) {
-        (Some(b'{'), Some(b'{')) => {
-            let (Ok(members), Ok(others)) = (index(a), index(b)) else {
-                return false;
-            };
-            let sorted = |members: &[Member], text: &str| {
-                let mut order: Vec<usize> = (0..members.len()).collect();
-                order.sort_by(|&x, &y| members[x].key(text).cmp(members[y].key(text)));
-                order
-            };
-            members.len() == others.len()
-                && sorted(&members, a).into_iter().zip(sorted(&others, b)).all(|(x, y)| {
-                    members[x].key(a) == others[y].key(b)
-                        && same(members[x].value.of(a), others[y].value.of(b), depth + 1)
-                })
-        }
-        (Some(b'['), Some(b'[')) => {
-            let (Ok(items), Ok(others)) = (
-                serde_json::from_str::<Vec<&RawValue>>(a),
-                serde_json::from_str::<Vec<&RawValue>>(b),
-            ) else {
-                return false;
-            };
-            items.len() == others.len()
-                && items
-                    .iter()
-                    .zip(&others)
-                    .all(|(x, y)| same(x.get(), y.get(), depth + 1))
-        }
-        (Some(b'"'), Some(b'"')) if a.contains('\\') || b.contains('\\') => {
-            match (
-                serde_json::from_str::<Cow<'_, str>>(a),
-                serde_json::from_str::<Cow<'_, str>>(b),
-            ) {
-                (Ok(a), Ok(b)) => a == b,
-                _ => false,
-            }
-        }
-        _ => false,
     }
 }
 

@@ -7,10 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{
-    state::{Shared, Source},
-    stored::Outcome,
-};
+use super::{order::Outcome, shared::Shared, source::Source};
 use crate::error::Error;
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

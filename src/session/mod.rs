@@ -3,10 +3,14 @@
 mod commit;
 mod data;
 mod id;
+mod index;
 mod job;
 mod lifetime;
+mod order;
 mod payload;
+mod shared;
 mod small_text;
+mod source;
 mod state;
 mod stored;
 mod turn;
@@ -25,9 +29,11 @@ pub(crate) use self::{
     data::Data,
     job::{BoxFuture, Job, Spawner},
     lifetime::Lifetime,
+    order::{Order, Outcome, Write},
     payload::{LAST_MILLIS, Meta, Millis, duration_millis, millis, system_time},
-    state::{Action, Opened, Sealed, Shared, Source},
-    stored::{Behind, Order, Outcome, Stored, Write},
+    shared::Shared,
+    source::{Action, Opened, Sealed, Source},
+    stored::{Behind, Stored},
 };
 pub use self::{
     id::{ParseSessionIdError, SessionId},
@@ -103,7 +109,7 @@ impl Session {
     /// An empty session that belongs to no request, for tests of code that takes a session. It is never written anywhere.
     pub fn new() -> Self {
         Self {
-            shared: Arc::new(Shared::new(state::Detached)),
+            shared: Arc::new(Shared::new(source::Detached)),
         }
     }
 

@@ -1,135 +1,15 @@
-//! What all handles of one session share, and what is to be done with it when the response leaves.
+//! What is known of a session, and what is to be done with it when the response leaves.
 
-use std::{
-    fmt,
-    future::{Future, pending, ready},
-    pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::fmt;
 
 use super::{
     data::Data,
-    id::SessionId,
-    job::Spawner,
-    lifetime::{LEEWAY, Lifetime},
+    lifetime::LEEWAY,
     payload::{LAST_MILLIS, Meta, Millis, Payload},
-    stored::{Behind, Order, Outcome, Stored},
-    turn::{HasTurns, Turns},
+    source::{Action, Opened, Source},
+    stored::{Behind, Stored},
 };
 use crate::error::{Error, Reject};
-
-type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// Where a session comes from and goes to. The middleware implements it; nothing here knows what a cookie is.
-pub(crate) trait Source: Send + Sync {
-    /// Whether there is anything behind this source at all.
-    fn check(&self) -> Result<(), Error> {
-        Ok(())
-    }
-    /// Reads what came with the request. Never called under the session's lock, and perhaps by two threads at once.
-    fn open(&self) -> Result<Opened, Error>;
-    /// Makes this what the response will carry. Calls do not overlap.
-    fn write(&self, action: Action) -> Result<(), Error>;
-    fn now(&self) -> Millis;
-    fn lifetime(&self) -> Option<&Lifetime>;
-    fn carries_max_age(&self) -> bool;
-    /// A fresh id, or `None` where the format has no place for one.
-    fn new_id(&self) -> Result<Option<[u8; 16]>, Error>;
-
-    // What follows is for sources that have a store; the others are never asked.
-
-    fn is_stored(&self) -> bool {
-        false
-    }
-    /// Why a session of this source cannot have an owner.
-    fn check_owners(&self) -> Result<(), Error> {
-        Err(Error::config(
-            "only a stored session has an owner or a label: use `SessionLayer::with_store`",
-        ))
-    }
-    /// Fetches the session whose ticket came with the request. Calls do not overlap.
-    fn load(&self) -> Answer<'_, Result<Opened, Error>> {
-        Box::pin(ready(Ok(Opened::default())))
-    }
-    /// Carries out an order, and makes its cookie what the response will carry. Calls do not overlap.
-    fn commit<'a>(&'a self, order: &'a Order) -> Answer<'a, Result<Outcome, Error>> {
-        let _ = order;
-        Box::pin(ready(Ok(Outcome::Gone)))
-    }
-    /// What was to go into the response is worth nothing any more.
-    fn withdraw(&self) {}
-    /// Whether browsers are told when the cookie expires.
-    fn cookie_expires(&self) -> bool {
-        true
-    }
-    /// A commit failed after everybody had left who could have been told.
-    fn report(&self, error: &Error) {
-        let _ = error;
-    }
-    /// What the session is called in the store.
-    fn session_id(&self) -> Option<SessionId> {
-        None
-    }
-    /// Runs what is left of a commit when nobody waits for it any more.
-    fn spawner(&self) -> Option<Spawner> {
-        None
-    }
-    /// As long as a response waits for somebody else's load or save.
-    fn patience(&self) -> Answer<'_, ()> {
-        Box::pin(pending())
-    }
-    /// Lets others go first.
-    fn pause(&self, attempt: u32) -> Answer<'_, ()> {
-        let _ = attempt;
-        Box::pin(ready(()))
-    }
-    /// A session that was only used could not be prolonged.
-    fn not_prolonged(&self, error: &Error) {
-        let _ = error;
-    }
-    /// Changes that came after the response were never saved.
-    fn forgotten(&self) {}
-}
-
-/// What came with a request.
-#[derive(Default)]
-pub(crate) struct Opened {
-    /// The valid session, if one came.
-    pub(crate) session: Option<(Data, Meta)>,
-    /// Why there is none although a cookie came.
-    pub(crate) rejected: Option<Reject>,
-    /// Whether there is any cookie of ours that could be removed.
-    pub(crate) present: bool,
-    /// What a store has to do with it.
-    pub(crate) stored: Stored,
-}
-
-/// What is to be done with the client's cookie.
-pub(crate) enum Action {
-    Keep,
-    /// Nothing changed, but the session was used and its time is to be prolonged.
-    Refresh(Payload),
-    Write(Payload),
-    Remove,
-}
-
-/// A session that can change no more.
-pub(crate) struct Sealed {
-    /// Whether anybody looked at the session.
-    pub(crate) accessed: bool,
-    pub(crate) action: Result<Action, Error>,
-}
-
-/// The one allocation of a request's session: its state, and where it comes from.
-pub(crate) struct Shared<S: Source + ?Sized> {
-    state: Mutex<State>,
-    /// Held through a whole commit into a cookie, so that commits do not overlap. Always taken before `state`.
-    committing: Mutex<()>,
-    /// The same for what a store is asked.
-    turns: Turns,
-    pub(crate) source: S,
-}
 
 #[derive(Default)]
 pub(crate) struct State {
@@ -158,214 +38,8 @@ pub(crate) struct State {
     pub(super) stored: Stored,
 }
 
-impl<S: Source> Shared<S> {
-    pub(crate) fn new(source: S) -> Self {
-        Self {
-            state: Mutex::default(),
-            committing: Mutex::new(()),
-            turns: Turns::default(),
-            source,
-        }
-    }
-}
-
-impl<S: Source + ?Sized> Shared<S> {
-    /// The way in for what every state can tell.
-    pub(crate) fn look<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, Error> {
-        Ok(read(&*self.opened()?))
-    }
-
-    /// The way in for what all data must be known for.
-    pub(crate) fn read<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, Error> {
-        let state = self.opened()?;
-        if !state.data.knows_all() {
-            return Err(Error::NotLoaded);
-        }
-        Ok(read(&state))
-    }
-
-    /// The way in for what is known about a session besides its data.
-    pub(crate) fn read_meta<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, Error> {
-        let state = self.opened()?;
-        if state.stored.behind == Behind::Unloaded {
-            return Err(Error::NotLoaded);
-        }
-        Ok(read(&state))
-    }
-
-    /// The way in for what one key must be known for.
-    pub(crate) fn read_key<T>(&self, key: &str, read: impl FnOnce(&State) -> T) -> Result<T, Error> {
-        let state = self.opened()?;
-        if !state.data.knows(key) {
-            return Err(Error::NotLoaded);
-        }
-        Ok(read(&state))
-    }
-
-    /// The one way in for changes that reach the client with the response.
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
-        let mut state = self.opened()?;
-        if state.sealed {
-            return Err(Error::HeadersSent);
-        }
-        state.revision += 1;
-        Ok(change(&mut state))
-    }
-
-    /// The one way in for changes that a store can keep even after the response has left.
-    pub(crate) fn change_data<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
-        let mut state = self.opened()?;
-        if state.sealed {
-            if !state.stored.is_held() {
-                return Err(Error::HeadersSent);
-            }
-            state.stored.late = true;
-        }
-        state.revision += 1;
-        Ok(change(&mut state))
-    }
-
-    pub(crate) fn is_modified(&self) -> bool {
-        self.lock().is_modified()
-    }
-
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        self.source.check()
-    }
-
-    pub(crate) fn now(&self) -> Millis {
-        self.source.now()
-    }
-
-    pub(crate) fn new_id(&self) -> Result<Option<[u8; 16]>, Error> {
-        self.source.new_id()
-    }
-
-    pub(super) fn is_busy(&self) -> bool {
-        self.turns.is_taken()
-    }
-
-    pub(crate) fn is_stored(&self) -> bool {
-        self.source.is_stored()
-    }
-
-    pub(crate) fn check_owners(&self) -> Result<(), Error> {
-        self.source.check_owners()
-    }
-
-    pub(crate) fn carries_max_age(&self) -> bool {
-        self.source.carries_max_age()
-    }
-
-    pub(crate) fn clamp(&self, wanted: Duration) -> Duration {
-        self.source.lifetime().map_or(wanted, |lifetime| lifetime.clamp(wanted))
-    }
-
-    pub(crate) fn expires(&self, meta: &Meta) -> Option<Millis> {
-        self.source.lifetime()?.expires(meta)
-    }
-
-    /// Commits a session that travels in a cookie.
-    pub(crate) fn save_cookie(&self) -> Result<(), Error> {
-        self.source.check()?;
-        let _committing = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.source.now();
-        let mut state = self.lock();
-        if state.sealed {
-            return Err(Error::HeadersSent);
-        }
-        let action = state.decide(&self.source, now)?;
-        let revision = state.revision;
-        drop(state);
-        let saved = match &action {
-            Action::Keep => return Ok(()),
-            Action::Remove => None,
-            Action::Refresh(payload) | Action::Write(payload) => Some(payload.clone()),
-        };
-        self.source.write(action)?;
-        self.lock().saved(saved, revision);
-        Ok(())
-    }
-
-    /// Ends all writing into the response, and says whether anybody looked at the session.
-    pub(crate) fn close(&self) -> bool {
-        let mut state = self.lock();
-        state.sealed = true;
-        state.opened
-    }
-
-    /// Ends all writing and says what is to be done with a cookie session. With `discard`, changes that were not saved are
-    /// dropped.
-    pub(crate) fn seal(&self, discard: bool) -> Sealed {
-        let accessed = self.close();
-        if !accessed {
-            return Sealed {
-                accessed,
-                action: Ok(Action::Keep),
-            };
-        }
-        // A save that has begun is in the response, so it is waited for; those that stand behind it are refused.
-        drop(self.committing.lock());
-        let rolls = self.source.lifetime().is_some_and(|lifetime| lifetime.rolling);
-        let action = if discard || !self.lock().is_touched(rolls) {
-            Ok(Action::Keep)
-        } else {
-            // The clock is the user's, so it is asked without the lock; the seal holds meanwhile.
-            let now = self.source.now();
-            self.lock().decide(&self.source, now)
-        };
-        Sealed { accessed, action }
-    }
-
-    pub(super) fn opened(&self) -> Result<MutexGuard<'_, State>, Error> {
-        let state = self.lock();
-        if state.opened {
-            if let Some(error) = &state.stored.failed {
-                return Err(error.clone());
-            }
-            return Ok(state);
-        }
-        if state.sealed {
-            return Err(Error::HeadersSent);
-        }
-        drop(state);
-        let opened = self.source.open()?;
-        let mut state = self.lock();
-        if !state.opened {
-            // The head left while the cookie was read: no cache was told, so nothing may be shown.
-            if state.sealed {
-                return Err(Error::HeadersSent);
-            }
-            state.open(opened);
-        }
-        Ok(state)
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // No step under the lock leaves the state half done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<S: Source + ?Sized> HasTurns for Shared<S> {
-    fn turns(&self) -> &Turns {
-        &self.turns
-    }
-}
-
-impl<S: Source + ?Sized> Drop for Shared<S> {
-    fn drop(&mut self) {
-        let state = self.lock();
-        let forgotten = state.stored.late && state.is_order_due();
-        drop(state);
-        if forgotten {
-            self.source.forgotten();
-        }
-    }
-}
-
 impl State {
-    fn open(&mut self, opened: Opened) {
+    pub(super) fn open(&mut self, opened: Opened) {
         self.opened = true;
         self.present = opened.present;
         self.rejected = opened.rejected;
@@ -424,7 +98,7 @@ impl State {
         !self.sealed || self.held_back
     }
 
-    fn is_modified(&self) -> bool {
+    pub(super) fn is_modified(&self) -> bool {
         if self.stored.is_one {
             self.is_order_due()
         } else if self.sealed {
@@ -438,7 +112,7 @@ impl State {
     }
 
     /// Whether there may be something to do; quick, and surely no only if there is nothing.
-    fn is_touched(&self, rolls: bool) -> bool {
+    pub(super) fn is_touched(&self, rolls: bool) -> bool {
         self.rewrite || self.ended || self.data.is_touched() || (rolls && self.known)
     }
 
@@ -447,7 +121,7 @@ impl State {
     }
 
     /// What the present state asks for. It may settle the session's id and birth, so that a second commit has the same.
-    fn decide<S: Source + ?Sized>(&mut self, source: &S, now: Millis) -> Result<Action, Error> {
+    pub(super) fn decide<S: Source + ?Sized>(&mut self, source: &S, now: Millis) -> Result<Action, Error> {
         if self.data.is_empty() {
             return Ok(if self.is_removal() {
                 Action::Remove
@@ -490,7 +164,7 @@ impl State {
     }
 
     /// What was decided at `revision` is committed.
-    fn saved(&mut self, payload: Option<Payload>, revision: u64) {
+    pub(super) fn saved(&mut self, payload: Option<Payload>, revision: u64) {
         if self.revision != revision {
             // What came in between is committed in full, even if it only undid what was saved.
             self.present = true;
@@ -519,39 +193,5 @@ impl State {
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("State").finish_non_exhaustive()
-    }
-}
-
-/// The source of a session without a request.
-pub(crate) struct Detached;
-
-impl Source for Detached {
-    fn open(&self) -> Result<Opened, Error> {
-        Ok(Opened::default())
-    }
-
-    fn write(&self, _: Action) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn now(&self) -> Millis {
-        super::payload::millis(std::time::SystemTime::now())
-    }
-
-    fn lifetime(&self) -> Option<&Lifetime> {
-        None
-    }
-
-    fn carries_max_age(&self) -> bool {
-        true
-    }
-
-    fn check_owners(&self) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn new_id(&self) -> Result<Option<[u8; 16]>, Error> {
-        // It never leaves the process, so it identifies nobody.
-        Ok(None)
     }
 }

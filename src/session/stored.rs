@@ -1,10 +1,11 @@
-//! What a session that a store keeps asks of it.
+//! What is known of the record behind a stored session.
 
 use super::{
-    data::{Data, Delta},
-    lifetime::Lifetime,
+    data::Data,
+    order::Sets,
     payload::{Meta, Millis},
-    state::{Source, State},
+    source::Opened,
+    state::State,
 };
 use crate::error::{Error, Reject};
 
@@ -43,7 +44,7 @@ pub(crate) struct Stored {
     /// The record that the client's ticket opens is to be ended.
     pub(super) doomed: bool,
     /// And nobody had asked the store for it before.
-    unseen: bool,
+    pub(super) unseen: bool,
     /// There is a record behind the ticket, but it does not count: its time is wrong, or it is one of several.
     pub(crate) refused: bool,
     /// The last load failed, and until one succeeds this is the answer.
@@ -108,7 +109,7 @@ impl Stored {
     }
 
     /// Takes what is pending besides the data: whatever is set while it is carried out is for the next time.
-    fn take(&mut self) -> Sets {
+    pub(super) fn take(&mut self) -> Sets {
         use std::mem::take;
         Sets {
             owner: take(&mut self.owned),
@@ -118,83 +119,6 @@ impl Stored {
             secret: take(&mut self.renewing),
         }
     }
-}
-
-/// What the store and the cookie are asked for in one commit.
-pub(crate) struct Order {
-    pub(crate) now: Millis,
-    /// Nothing changed, but the session was used and its time is to be prolonged.
-    pub(super) is_refresh: bool,
-    /// The record that the client's ticket opens ends.
-    pub(crate) delete: bool,
-    doomed: bool,
-    /// Nobody has asked for that record before.
-    pub(crate) unseen: bool,
-    pub(crate) write: Write,
-    /// With the times as they are to be; `issued` is when the session was last seen.
-    pub(crate) meta: Meta,
-    pub(crate) delta: Delta,
-    /// A value that must be in the store still.
-    pub(crate) expected: Option<(String, Option<String>)>,
-    /// What was under that key in this session, pending changes included.
-    seen: Option<String>,
-    pub(crate) owner: Option<String>,
-    pub(crate) label: Option<String>,
-    pub(crate) sets: Sets,
-    /// The cookie is sent with the response, or its removal if nothing is written.
-    pub(crate) send: bool,
-    revision: u64,
-    life: u32,
-    /// All data as it is to be.
-    text: String,
-}
-
-impl Order {
-    /// The session was destroyed since.
-    pub(super) fn is_of_another_life(&self, state: &State) -> bool {
-        self.life != state.life
-    }
-
-    /// Without a cookie nobody would ever have the session.
-    pub(super) fn needs_a_cookie(&self) -> bool {
-        self.write == Write::Create || self.sets.secret
-    }
-}
-
-/// What a commit may do now.
-#[derive(Clone, Copy)]
-pub(crate) struct May {
-    /// The response has not left.
-    pub(crate) send: bool,
-    /// A mere use prolongs the session.
-    pub(crate) refresh: bool,
-}
-
-/// Which of its fields an order sets.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Sets {
-    pub(crate) owner: bool,
-    pub(crate) label: bool,
-    pub(crate) authenticated: bool,
-    pub(crate) max_age: bool,
-    pub(crate) secret: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Write {
-    Nothing,
-    Create,
-    Apply,
-}
-
-/// What became of an order.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Done,
-    /// A value is not what was expected. Nothing was done.
-    Conflict,
-    /// The record is not there any more, or not for this ticket. Nothing was done.
-    Gone,
 }
 
 impl State {
@@ -210,186 +134,10 @@ impl State {
     }
 
     /// An anonymous visitor whose session was merely looked at, or renewed, gets no record.
-    fn is_worth_a_record(&self) -> bool {
+    pub(super) fn is_worth_a_record(&self) -> bool {
         let from_elsewhere = self.known && !(self.rewrite || self.stored.owned || self.data.is_changed());
         let anything = !self.data.is_empty() || self.stored.owned || self.meta.authenticated.is_some();
         anything && !from_elsewhere
-    }
-
-    /// What the present state asks for, if anything. The record was fetched, unless it is only to be ended. Either
-    /// [`carried_out`](Self::carried_out) or [`not_carried_out`](Self::not_carried_out) must follow.
-    pub(super) fn order<S: Source + ?Sized>(&mut self, source: &S, now: Millis, may: May) -> Option<Order> {
-        let lifetime = source.lifetime();
-        let due = self.is_order_due();
-        let prolong = || {
-            may.refresh
-                && self.stored.behind == Behind::Live
-                && lifetime.is_some_and(|lifetime| lifetime.refresh_is_due(&self.meta, now))
-        };
-        if !due && !prolong() {
-            return None;
-        }
-        let emptied = self.data.is_cleared() && self.data.is_empty();
-        let is_somebodys = self.stored.owned || self.meta.authenticated.is_some();
-        let is_there = self.stored.behind == Behind::Live || (self.stored.refused && self.ended);
-        let logout = is_there && emptied && !is_somebodys;
-        let write = match self.stored.behind {
-            _ if logout => Write::Nothing,
-            Behind::Nothing if self.is_worth_a_record() => Write::Create,
-            Behind::Nothing => Write::Nothing,
-            Behind::Unloaded | Behind::Live | Behind::Lost => Write::Apply,
-        };
-        // A session from a cookie of another format is at least as old as that cookie.
-        self.meta.created.get_or_insert(self.meta.issued.unwrap_or(now));
-        let meta = Meta {
-            // Never backwards.
-            issued: Some(self.meta.issued.map_or(now, |last| now.max(last))),
-            ..self.meta
-        };
-        let sets = self.stored.take();
-        let worn = |lifetime: &Lifetime| {
-            let as_sent = Meta {
-                issued: self.stored.sent,
-                ..meta
-            };
-            source.cookie_expires() && lifetime.is_worn(&as_sent, now)
-        };
-        let send = may.send
-            && (write != Write::Apply
-                || sets.secret
-                || sets.max_age
-                || sets.authenticated
-                || lifetime.is_some_and(worn));
-        let mut delta = self.data.delta();
-        if write == Write::Create {
-            delta.cleared = false;
-            delta.set = self.data.pairs();
-        }
-        let doomed = std::mem::take(&mut self.stored.doomed);
-        Some(Order {
-            now,
-            is_refresh: !due,
-            delete: doomed || logout,
-            doomed,
-            unseen: self.stored.unseen,
-            write,
-            meta,
-            delta,
-            expected: None,
-            seen: None,
-            owner: self.stored.owner.clone(),
-            label: self.stored.label.clone(),
-            sets,
-            send,
-            revision: self.revision,
-            life: self.life,
-            text: self.data.to_json(),
-        })
-    }
-
-    /// An order that sets one key if the store holds what is known to be there.
-    pub(super) fn order_one<S: Source + ?Sized>(
-        &self,
-        source: &S,
-        now: Millis,
-        may: May,
-        key: &str,
-        json: &str,
-    ) -> Order {
-        let meta = Meta {
-            issued: Some(self.meta.issued.map_or(now, |last| now.max(last))),
-            ..self.meta
-        };
-        let as_sent = Meta {
-            issued: self.stored.sent,
-            ..meta
-        };
-        let worn = |lifetime: &Lifetime| source.cookie_expires() && lifetime.is_worn(&as_sent, now);
-        Order {
-            now,
-            is_refresh: false,
-            delete: false,
-            doomed: false,
-            unseen: false,
-            write: Write::Apply,
-            meta,
-            delta: Delta::one(key, json),
-            expected: Some((key.to_owned(), self.data.stored(key).map(str::to_owned))),
-            seen: self.data.get(key).map(str::to_owned),
-            owner: None,
-            label: None,
-            sets: Sets::default(),
-            send: may.send && source.lifetime().is_some_and(worn),
-            revision: self.revision,
-            life: self.life,
-            text: String::new(),
-        }
-    }
-
-    /// The order was carried out.
-    pub(super) fn carried_out(&mut self, order: &mut Order) {
-        let unchanged = self.revision == order.revision;
-        if unchanged && order.expected.is_none() {
-            self.rewrite = false;
-            self.ended = false;
-            self.stored.late = false;
-        }
-        if order.write == Write::Nothing {
-            // The record is gone, whoever asks for it once more.
-            self.stored.doomed = false;
-            self.known = false;
-            self.present = false;
-            if self.life == order.life {
-                self.begin_anew();
-                self.data.settle("{}".to_owned(), &order.delta);
-            }
-            return;
-        }
-        if self.life != order.life {
-            // Destroyed meanwhile: what was just written is what has to go.
-            self.stored.doomed = true;
-            return;
-        }
-        self.known = true;
-        self.present = true;
-        self.stored.behind = Behind::Live;
-        if order.send {
-            self.stored.sent = order.meta.issued;
-        }
-        self.meta.issued = order.meta.issued;
-        match &order.expected {
-            Some((key, _)) => {
-                let json = order.delta.set.first().map_or("null", |(_, json)| json);
-                self.data.settle_one(key, json, order.seen.as_deref());
-            }
-            None => self.data.settle(std::mem::take(&mut order.text), &order.delta),
-        }
-    }
-
-    /// The record is gone, and what was set since it went is about another one.
-    fn begin_anew(&mut self) {
-        let stored = &mut self.stored;
-        stored.behind = Behind::Nothing;
-        stored.sent = None;
-        stored.owner = stored.owner.take().filter(|_| stored.owned);
-        stored.label = stored.label.take().filter(|_| stored.labelled);
-        self.meta = Meta {
-            authenticated: self.meta.authenticated.filter(|_| stored.authenticated),
-            max_age: self.meta.max_age.filter(|_| stored.max_age),
-            ..Meta::default()
-        };
-    }
-
-    /// The order failed, or was given up, and is still to be carried out.
-    pub(super) fn not_carried_out(&mut self, order: &Order) {
-        self.stored.doomed |= order.doomed;
-        if self.life == order.life {
-            self.stored.owned |= order.sets.owner;
-            self.stored.labelled |= order.sets.label;
-            self.stored.authenticated |= order.sets.authenticated;
-            self.stored.max_age |= order.sets.max_age;
-            self.stored.renewing |= order.sets.secret;
-        }
     }
 
     /// An update failed, so it leaves no trace, unless somebody has written there since.
@@ -429,7 +177,7 @@ impl State {
     }
 
     /// What a load has found, under whatever was changed before it.
-    pub(super) fn loaded(&mut self, opened: super::state::Opened) {
+    pub(super) fn loaded(&mut self, opened: Opened) {
         let pending = std::mem::replace(&mut self.stored, opened.stored);
         self.stored.is_one = true;
         self.stored.owned = pending.owned;

@@ -80,6 +80,7 @@
 //!
 //! With the feature `test-util`, `store::conformance::check` tries all of this on a store of yours.
 
+mod answers;
 #[cfg(feature = "test-util")]
 pub mod conformance;
 mod erased;
@@ -96,13 +97,14 @@ use std::future::Future;
 
 #[cfg(feature = "memory")]
 pub use self::memory::MemoryStore;
-pub use self::record::{
-    Applied, Changes, Created, Field, HashedTicket, Loaded, Record, SecretHash, StoredSession, Which,
-};
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 pub use self::sql::{SqlStore, Sweeper};
+pub use self::{
+    answers::{Applied, Created, Loaded, StoredSession, Which},
+    record::{Changes, Field, HashedTicket, Record, SecretHash},
+};
 pub(crate) use self::{
     erased::ErasedStore,
     ticket::{Hasher, Ticket},

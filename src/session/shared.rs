@@ -1,0 +1,231 @@
+//! What all handles of one session share.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    payload::{Meta, Millis},
+    source::{Action, Sealed, Source},
+    state::State,
+    stored::Behind,
+    turn::{HasTurns, Turns},
+};
+use crate::error::Error;
+
+/// The one allocation of a request's session: its state, and where it comes from.
+pub(crate) struct Shared<S: Source + ?Sized> {
+    state: Mutex<State>,
+    /// Held through a whole commit into a cookie, so that commits do not overlap. Always taken before `state`.
+    committing: Mutex<()>,
+    /// The same for what a store is asked.
+    turns: Turns,
+    pub(crate) source: S,
+}
+
+impl<S: Source> Shared<S> {
+    pub(crate) fn new(source: S) -> Self {
+        Self {
+            state: Mutex::default(),
+            committing: Mutex::new(()),
+            turns: Turns::default(),
+            source,
+        }
+    }
+}
+
+impl<S: Source + ?Sized> Shared<S> {
+    /// The way in for what every state can tell.
+    pub(crate) fn look<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, Error> {
+        Ok(read(&*self.opened()?))
+    }
+
+    /// The way in for what all data must be known for.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, Error> {
+        let state = self.opened()?;
+        if !state.data.knows_all() {
+            return Err(Error::NotLoaded);
+        }
+        Ok(read(&state))
+    }
+
+    /// The way in for what is known about a session besides its data.
+    pub(crate) fn read_meta<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, Error> {
+        let state = self.opened()?;
+        if state.stored.behind == Behind::Unloaded {
+            return Err(Error::NotLoaded);
+        }
+        Ok(read(&state))
+    }
+
+    /// The way in for what one key must be known for.
+    pub(crate) fn read_key<T>(&self, key: &str, read: impl FnOnce(&State) -> T) -> Result<T, Error> {
+        let state = self.opened()?;
+        if !state.data.knows(key) {
+            return Err(Error::NotLoaded);
+        }
+        Ok(read(&state))
+    }
+
+    /// The one way in for changes that reach the client with the response.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
+        let mut state = self.opened()?;
+        if state.sealed {
+            return Err(Error::HeadersSent);
+        }
+        state.revision += 1;
+        Ok(change(&mut state))
+    }
+
+    /// The one way in for changes that a store can keep even after the response has left.
+    pub(crate) fn change_data<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
+        let mut state = self.opened()?;
+        if state.sealed {
+            if !state.stored.is_held() {
+                return Err(Error::HeadersSent);
+            }
+            state.stored.late = true;
+        }
+        state.revision += 1;
+        Ok(change(&mut state))
+    }
+
+    pub(crate) fn is_modified(&self) -> bool {
+        self.lock().is_modified()
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.source.check()
+    }
+
+    pub(crate) fn now(&self) -> Millis {
+        self.source.now()
+    }
+
+    pub(crate) fn new_id(&self) -> Result<Option<[u8; 16]>, Error> {
+        self.source.new_id()
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.turns.is_taken()
+    }
+
+    pub(crate) fn is_stored(&self) -> bool {
+        self.source.is_stored()
+    }
+
+    pub(crate) fn check_owners(&self) -> Result<(), Error> {
+        self.source.check_owners()
+    }
+
+    pub(crate) fn carries_max_age(&self) -> bool {
+        self.source.carries_max_age()
+    }
+
+    pub(crate) fn clamp(&self, wanted: Duration) -> Duration {
+        self.source.lifetime().map_or(wanted, |lifetime| lifetime.clamp(wanted))
+    }
+
+    pub(crate) fn expires(&self, meta: &Meta) -> Option<Millis> {
+        self.source.lifetime()?.expires(meta)
+    }
+
+    /// Commits a session that travels in a cookie.
+    pub(crate) fn save_cookie(&self) -> Result<(), Error> {
+        self.source.check()?;
+        let _committing = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.source.now();
+        let mut state = self.lock();
+        if state.sealed {
+            return Err(Error::HeadersSent);
+        }
+        let action = state.decide(&self.source, now)?;
+        let revision = state.revision;
+        drop(state);
+        let saved = match &action {
+            Action::Keep => return Ok(()),
+            Action::Remove => None,
+            Action::Refresh(payload) | Action::Write(payload) => Some(payload.clone()),
+        };
+        self.source.write(action)?;
+        self.lock().saved(saved, revision);
+        Ok(())
+    }
+
+    /// Ends all writing into the response, and says whether anybody looked at the session.
+    pub(crate) fn close(&self) -> bool {
+        let mut state = self.lock();
+        state.sealed = true;
+        state.opened
+    }
+
+    /// Ends all writing and says what is to be done with a cookie session. With `discard`, changes that were not saved are
+    /// dropped.
+    pub(crate) fn seal(&self, discard: bool) -> Sealed {
+        let accessed = self.close();
+        if !accessed {
+            return Sealed {
+                accessed,
+                action: Ok(Action::Keep),
+            };
+        }
+        // A save that has begun is in the response, so it is waited for; those that stand behind it are refused.
+        drop(self.committing.lock());
+        let rolls = self.source.lifetime().is_some_and(|lifetime| lifetime.rolling);
+        let action = if discard || !self.lock().is_touched(rolls) {
+            Ok(Action::Keep)
+        } else {
+            // The clock is the user's, so it is asked without the lock; the seal holds meanwhile.
+            let now = self.source.now();
+            self.lock().decide(&self.source, now)
+        };
+        Sealed { accessed, action }
+    }
+
+    pub(super) fn opened(&self) -> Result<MutexGuard<'_, State>, Error> {
+        let state = self.lock();
+        if state.opened {
+            if let Some(error) = &state.stored.failed {
+                return Err(error.clone());
+            }
+            return Ok(state);
+        }
+        if state.sealed {
+            return Err(Error::HeadersSent);
+        }
+        drop(state);
+        let opened = self.source.open()?;
+        let mut state = self.lock();
+        if !state.opened {
+            // The head left while the cookie was read: no cache was told, so nothing may be shown.
+            if state.sealed {
+                return Err(Error::HeadersSent);
+            }
+            state.open(opened);
+        }
+        Ok(state)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // No step under the lock leaves the state half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Source + ?Sized> HasTurns for Shared<S> {
+    fn turns(&self) -> &Turns {
+        &self.turns
+    }
+}
+
+impl<S: Source + ?Sized> Drop for Shared<S> {
+    fn drop(&mut self) {
+        let state = self.lock();
+        let forgotten = state.stored.late && state.is_order_due();
+        drop(state);
+        if forgotten {
+            self.source.forgotten();
+        }
+    }
+}
