@@ -8,7 +8,7 @@ use axum_core::{
 };
 use http::{StatusCode, request::Parts};
 
-use crate::{Error, Session, Tagged};
+use crate::{Error, Session, Tagged, event::event};
 
 /// Why an extractor has no session to give: no layer was added, a [`Tagged`] one is asked for without its tag, or a stored
 /// session could not be fetched.
@@ -59,7 +59,10 @@ async fn loaded(session: &Session) -> Result<(), SessionRejection> {
     match session.load().await {
         // A layer that was never built tells each method, as without this extractor.
         Ok(()) | Err(Error::Config { .. } | Error::Key { .. }) => Ok(()),
-        Err(error) => Err(SessionRejection { error: Some(error) }),
+        Err(error) => {
+            event!(ERROR, error = %error, "a session could not be fetched");
+            Err(SessionRejection { error: Some(error) })
+        }
     }
 }
 
@@ -118,6 +121,12 @@ impl IntoResponse for Error {
             Self::Gone | Self::Contended { .. } => StatusCode::CONFLICT,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
+        // Whoever returns it has nobody else to tell.
+        if status.is_server_error() {
+            event!(ERROR, error = %self, "a request failed because of its session");
+        } else {
+            event!(INFO, error = %self, "a request failed because of its session");
+        }
         let mut response = status.into_response();
         response.extensions_mut().insert(self);
         response

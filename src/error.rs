@@ -61,6 +61,8 @@ pub enum Error {
     },
     /// The store did not answer, or failed. That is not an empty session: nothing is shown, and the client keeps the cookie it
     /// has. What was to be written may have been written.
+    ///
+    /// `Display` and `Debug` say what the store said, so that a log tells why.
     #[non_exhaustive]
     Store {
         /// What the store said.
@@ -69,7 +71,8 @@ pub enum Error {
     /// A stored session was read before it was fetched. The axum extractor fetches it; elsewhere call
     /// [`Session::load`](crate::Session::load) first.
     NotLoaded,
-    /// The stored session ended, or was renewed, while this request was at work. Nothing was written.
+    /// The stored session ended while this request was at work, or the ticket that came with it had been renewed. Nothing was
+    /// written; a new login makes a new session.
     Gone,
     /// [`Session::update`](crate::Session::update) tried again and again, and others were always first. Nothing was written.
     #[non_exhaustive]
@@ -107,7 +110,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Config { reason } => write!(f, "the session layer cannot be built: {reason}"),
+            Self::Config { reason } => write!(f, "the sessions are not set up for this: {reason}"),
             Self::Key { reason } => write!(f, "the session key cannot be used: {reason}"),
             Self::Type { key, expected } if key.is_empty() => {
                 write!(f, "the session as a whole is not a {expected}: read it as a map, or key by key")
@@ -129,15 +132,16 @@ impl fmt::Display for Error {
             ),
             Self::Random => f.write_str("the operating system's random source failed: nothing was written"),
             Self::Codec { .. } => f.write_str("the codec could not write the session"),
-            Self::Store { .. } => f.write_str(
-                "the session store did not answer or failed: the session is unknown, not empty; try again when the store is back",
+            Self::Store { source } => write!(
+                f,
+                "the session store failed, so the session is unknown, not empty: {source}"
             ),
             Self::NotLoaded => f.write_str(
                 "the stored session was not fetched yet: call `session.load().await` before it is read (the axum extractor \
                  `Session` does)",
             ),
             Self::Gone => f.write_str(
-                "the session ended or was renewed while this request was at work: nothing was written",
+                "the session has ended, or its ticket was renewed, so nothing was written: a new login makes a new session",
             ),
             Self::Contended { key } => write!(
                 f,

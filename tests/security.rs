@@ -1155,7 +1155,7 @@ fn assert_config<R: std::fmt::Debug>(layer: Result<SessionLayer<R>, Error>, says
     let error = layer.expect_err(says);
     let message = error.to_string();
     let what = match error {
-        Error::Config { .. } => "the session layer cannot be built: ",
+        Error::Config { .. } => "the sessions are not set up for this: ",
         Error::Key { .. } => "the session key cannot be used: ",
         _ => panic!("{message}"),
     };

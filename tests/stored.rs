@@ -1334,7 +1334,11 @@ async fn on_error_makes_the_response_and_is_not_called_for_what_is_gone() {
         ok()
     })
     .await;
-    assert!(response.body().contains("store did not answer"), "{}", response.body());
+    assert!(
+        response.body().contains("the session store failed"),
+        "{}",
+        response.body()
+    );
     let _ = DefaultErrorResponse::default();
 }
 

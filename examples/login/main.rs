@@ -256,13 +256,16 @@ async fn style() -> impl IntoResponse {
 fn not_kept(error: &Error) -> Response {
     let status = match error {
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Error::Store { .. } => {
+            return (StatusCode::SERVICE_UNAVAILABLE, "Please try again in a moment.").into_response();
+        }
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     (status, Html(include_str!("not_kept.html"))).into_response()
 }
 
 /// Another device ended this session while the request was at work. Nothing of it came back, so all there is to show is the
-/// login form. By default it is an empty 500.
+/// login form. By default it is an empty 409.
 async fn back_to_the_start(response: Response) -> Response {
     match response.extensions().get() {
         Some(Error::Gone) => Redirect::to("/").into_response(),

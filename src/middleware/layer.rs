@@ -376,7 +376,7 @@ impl<R> SessionLayer<R> {
     }
 
     /// Makes the response when a session cannot be committed, of the error and of what the handler answered. By default
-    /// it is a 500 with an empty body, for which the body must be `Default`.
+    /// it is a 500, or a 503 for a store that failed, with an empty body, for which the body must be `Default`.
     ///
     /// The client keeps the session it has. A closure is cloned for each request.
     ///

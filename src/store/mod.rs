@@ -142,7 +142,7 @@ pub trait Store: Send + Sync + 'static {
     fn delete(&self, ticket: &HashedTicket, now: u64) -> impl Future<Output = Result<bool, Error>> + Send;
 
     /// Deletes what expired before `now`, and says how many sessions that were. A store whose engine does so by itself
-    /// returns 0.
+    /// returns 0. The layer never calls it: somebody has to, now and then.
     fn delete_expired(&self, now: u64) -> impl Future<Output = Result<u64, Error>> + Send;
 
     /// Whether the store can find the sessions of an owner. By default it cannot, and

@@ -438,7 +438,7 @@ async fn row_31_no_event_of_a_stored_session_holds_a_secret_and_each_says_what_h
             "down",
             &[(
                 "ERROR",
-                "the session could not be committed error=the session store did not answer",
+                "the session could not be committed error=the session store failed",
             )],
         );
     }

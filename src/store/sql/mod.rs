@@ -142,7 +142,7 @@ impl SqlStore {
             _ => {
                 return Err(Error::config(
                     "the URL of a session database begins with sqlite:, postgres:, mysql: or mariadb:, and the feature of that \
-                     name must be on",
+                     name (`sqlite`, `postgres`, `mysql`) must be turned on in Cargo.toml",
                 ));
             }
         };
