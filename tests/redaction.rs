@@ -24,7 +24,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     error::Error as StdError,
-    fmt::{Debug, Display},
+    fmt::{self, Debug, Display},
     fs,
     path::Path,
     sync::{Arc, Mutex},
@@ -491,13 +491,13 @@ struct Talkative {
     _data: &'static str,
 }
 
-impl std::fmt::Display for Talkative {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Display for Talkative {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the disk is full")
     }
 }
 
-impl std::error::Error for Talkative {}
+impl StdError for Talkative {}
 
 #[test]
 fn an_errors_debug_does_not_print_its_source_and_source_keeps_it() {
