@@ -125,7 +125,7 @@ impl IntoResponse for Error {
         if status.is_server_error() {
             event!(ERROR, error = %self, "a request failed because of its session");
         } else {
-            event!(INFO, error = %self, "a request failed because of its session");
+            event!(INFO, error = %self, "a request came too late for its session");
         }
         let mut response = status.into_response();
         response.extensions_mut().insert(self);
