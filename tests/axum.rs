@@ -23,7 +23,10 @@ use http::{
     header::{CACHE_CONTROL, LOCATION, SET_COOKIE, VARY},
     request::Parts,
 };
-use http_session::{Error, Key, Session, SessionLayer, Tagged};
+use http_session::{
+    Error, Key, Session, SessionId, SessionLayer, Tagged,
+    store::{Applied, Changes, Created, HashedTicket, Loaded, Record, Store},
+};
 use serde::{Deserialize, Serialize};
 use support::{Jar, set_cookies};
 use tcp::Client;
@@ -407,4 +410,97 @@ async fn a_layer_that_cannot_be_built_is_the_handlers_error() {
         matches!(parts.extensions.get(), Some(Error::Config { .. })),
         "the reason, not a missing layer"
     );
+}
+
+// --- Stores.
+
+/// A store that is never there.
+struct Away;
+
+impl Store for Away {
+    async fn load(&self, _: &HashedTicket, _: u64) -> Result<Loaded, Error> {
+        Err(Error::store("the cable is out"))
+    }
+
+    async fn create(&self, _: &SessionId, _: &Record, _: u64) -> Result<Created, Error> {
+        Err(Error::store("the cable is out"))
+    }
+
+    async fn apply(&self, _: &HashedTicket, _: &Changes, _: u64) -> Result<Applied, Error> {
+        Err(Error::store("the cable is out"))
+    }
+
+    async fn delete(&self, _: &HashedTicket, _: u64) -> Result<bool, Error> {
+        Err(Error::store("the cable is out"))
+    }
+
+    async fn delete_expired(&self, _: u64) -> Result<u64, Error> {
+        Err(Error::store("the cable is out"))
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_a_503_and_its_reason_is_in_the_log_once() {
+    let layer = SessionLayer::with_store(Away).build().unwrap();
+    let router = Router::new()
+        .route("/read", get(|_: Session| async { "never" }))
+        .route("/option", get(|_: Option<Session>| async { "never" }))
+        .route("/write", get(|session: Session| async move { session.insert("n", 1) }))
+        .route(
+            "/save",
+            get(|session: Session| async move {
+                session.insert("n", 1)?;
+                session.save().await?;
+                session.destroy()
+            }),
+        )
+        .layer(layer);
+    let ticket = format!("__Host-session={}", "A".repeat(64));
+    for (path, cookie, says) in [
+        ("/read", ticket.as_str(), "a session could not be fetched"),
+        ("/option", &ticket, "a session could not be fetched"),
+        ("/write", "", "the session could not be committed"),
+    ] {
+        events::listen();
+        let request = Request::get(path)
+            .header(http::header::COOKIE, cookie)
+            .body(Body::empty())
+            .unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert!(
+            matches!(response.extensions().get(), Some(Error::Store { .. })),
+            "{path}"
+        );
+        assert_eq!(set_cookies(response.headers()), [""; 0]);
+        let heard = events::heard();
+        assert_eq!(heard.len(), 1, "{path}: {heard:?}");
+        assert!(heard[0].starts_with("ERROR") && heard[0].contains(says), "{heard:?}");
+        assert!(heard[0].contains("the cable is out"), "{heard:?}");
+    }
+    // Told to the handler, which passes it on, and once more at the commit, which tries again.
+    events::listen();
+    let response = router
+        .oneshot(Request::get("/save").body(Body::empty()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(events::heard()[0].contains("a request failed because of its session"));
+}
+
+#[test]
+fn an_error_as_a_response_has_the_status_of_its_kind_and_is_in_the_log() {
+    for (error, status, level) in [
+        (Error::store("away"), StatusCode::SERVICE_UNAVAILABLE, "ERROR"),
+        (Error::Gone, StatusCode::CONFLICT, "INFO"),
+        (Error::NotLoaded, StatusCode::INTERNAL_SERVER_ERROR, "ERROR"),
+        (Error::HeadersSent, StatusCode::INTERNAL_SERVER_ERROR, "ERROR"),
+    ] {
+        events::listen();
+        let said = error.to_string();
+        assert_eq!(error.into_response().status(), status);
+        let heard = events::heard();
+        assert_eq!(heard.len(), 1);
+        assert!(heard[0].starts_with(level) && heard[0].contains(&said), "{heard:?}");
+    }
 }

@@ -280,26 +280,22 @@ fn store(settings: &Settings, name: &str) -> Result<Option<BuiltStore>, Error> {
             None => Ok(None),
         };
     };
-    match settings.max_sessions {
-        Some(0) => {
-            return Err(Error::config(
-                "`max_sessions_per_owner(0)` would end every session at its own login: allow at least one",
-            ));
-        }
-        Some(_) if !store.keeps_owners() => {
-            return Err(Error::config(
-                "this store does not know whose a session is, so `max_sessions_per_owner` cannot work: leave it out",
-            ));
-        }
-        _ => {}
+    if settings.max_sessions == Some(0) {
+        return Err(Error::config(
+            "`max_sessions_per_owner(0)` would end every session at its own login: allow at least one",
+        ));
     }
-    Ok(Some(BuiltStore {
+    let built = BuiltStore {
         store: store.clone(),
         hasher: Hasher::new(&settings.app, name),
         timeout: settings.store_timeout,
         spawn: settings.spawn.clone(),
         max_sessions: settings.max_sessions,
-    }))
+    };
+    if built.max_sessions.is_some() {
+        built.check_owners()?;
+    }
+    Ok(Some(built))
 }
 
 /// Whether different sessions under a name are one user's all the same: nobody else can set a `__Host-` cookie.

@@ -75,9 +75,6 @@ fn store(built: &Built) -> Result<&BuiltStore, Error> {
 
 fn owners(built: &Built) -> Result<&BuiltStore, Error> {
     let store = store(built)?;
-    if store.store.keeps_owners() {
-        Ok(store)
-    } else {
-        Err(Error::config("this store does not know whose a session is"))
-    }
+    store.check_owners()?;
+    Ok(store)
 }

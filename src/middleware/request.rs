@@ -109,11 +109,7 @@ impl Source for Incoming {
 
     fn check_owners(&self) -> Result<(), Error> {
         match &self.built.store {
-            Some(stored) if stored.store.keeps_owners() => Ok(()),
-            Some(_) => Err(Error::config(
-                "this store does not know whose a session is, so it has neither owner nor label: implement \
-                 `Store::keeps_owners` and what belongs to it",
-            )),
+            Some(store) => store.check_owners(),
             None => Err(Error::config(
                 "only a stored session has an owner or a label: use `SessionLayer::with_store`",
             )),

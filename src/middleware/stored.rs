@@ -141,6 +141,16 @@ impl BuiltStore {
         self.hasher.hash(ticket)
     }
 
+    pub(super) fn check_owners(&self) -> Result<(), Error> {
+        if self.store.keeps_owners() {
+            return Ok(());
+        }
+        Err(Error::config(
+            "this store does not know whose a session is: implement `Store::keeps_owners` and what belongs to it, or take \
+             another store",
+        ))
+    }
+
     pub(super) fn id(&self, ticket: &Ticket) -> SessionId {
         self.hash(ticket).id
     }
@@ -263,11 +273,11 @@ impl BuiltStore {
     /// Whether a new session may begin although the one that was to end first was not there: at a login, or if nobody has seen
     /// it in this request, so that its ticket may have opened nothing for long.
     async fn may_begin(&self, tickets: &Tickets, order: &Order) -> Result<bool, Error> {
-        if order.write != Write::Create || !(order.sets.secret || order.unseen) {
+        if order.write != Write::Create {
             return Ok(false);
         }
-        if order.sets.secret {
-            return Ok(true);
+        if order.sets.secret || !order.unseen {
+            return Ok(order.sets.secret);
         }
         for ticket in tickets.all().tickets {
             let answer = Arc::clone(&self.store).load(self.hash(&ticket), order.now);

@@ -114,25 +114,14 @@ impl State {
         };
         // A session from a cookie of another format is at least as old as that cookie.
         self.meta.created.get_or_insert(self.meta.issued.unwrap_or(now));
-        let meta = Meta {
-            // Never backwards.
-            issued: Some(self.meta.issued.map_or(now, |last| now.max(last))),
-            ..self.meta
-        };
+        let meta = self.meta_seen(now);
         let sets = self.stored.take();
-        let worn = |lifetime: &Lifetime| {
-            let as_sent = Meta {
-                issued: self.stored.sent,
-                ..meta
-            };
-            source.cookie_expires() && lifetime.is_worn(&as_sent, now)
-        };
         let send = may.send
             && (write != Write::Apply
                 || sets.secret
                 || sets.max_age
                 || sets.authenticated
-                || lifetime.is_some_and(worn));
+                || self.is_cookie_worn(source, now));
         let mut delta = self.data.delta();
         if write == Write::Create {
             delta.cleared = false;
@@ -169,15 +158,6 @@ impl State {
         key: &str,
         json: &str,
     ) -> Order {
-        let meta = Meta {
-            issued: Some(self.meta.issued.map_or(now, |last| now.max(last))),
-            ..self.meta
-        };
-        let as_sent = Meta {
-            issued: self.stored.sent,
-            ..meta
-        };
-        let worn = |lifetime: &Lifetime| source.cookie_expires() && lifetime.is_worn(&as_sent, now);
         Order {
             now,
             is_refresh: false,
@@ -185,18 +165,36 @@ impl State {
             doomed: false,
             unseen: false,
             write: Write::Apply,
-            meta,
+            meta: self.meta_seen(now),
             delta: Delta::one(key, json),
             expected: Some((key.to_owned(), self.data.stored(key).map(str::to_owned))),
             seen: self.data.get(key).map(str::to_owned),
             owner: None,
             label: None,
             sets: Sets::default(),
-            send: may.send && source.lifetime().is_some_and(worn),
+            send: may.send && self.is_cookie_worn(source, now),
             revision: self.revision,
             life: self.life,
             text: None,
         }
+    }
+
+    /// What is known of the session once it is seen at `now`; never backwards.
+    fn meta_seen(&self, now: Millis) -> Meta {
+        Meta {
+            issued: Some(self.meta.issued.map_or(now, |last| now.max(last))),
+            ..self.meta
+        }
+    }
+
+    /// Whether the browser would drop its cookie much sooner than the record ends.
+    fn is_cookie_worn<S: Source + ?Sized>(&self, source: &S, now: Millis) -> bool {
+        let as_sent = Meta {
+            issued: self.stored.sent,
+            ..self.meta
+        };
+        let worn = |lifetime: &Lifetime| lifetime.is_worn(&as_sent, now);
+        source.cookie_expires() && source.lifetime().is_some_and(worn)
     }
 
     /// The order was carried out.
