@@ -173,7 +173,7 @@ impl BuiltStore {
                 Loaded::Live(record) => {
                     is_there = true;
                     admit_record(built, hashed.id, &record, now).map(|meta| {
-                        let data = Data::of_values(&record.values);
+                        let data = Data::of_values(record.values.clone());
                         if best.as_ref().is_none_or(|(_, other)| record.seen >= other.seen) {
                             best = Some((ticket, record));
                         }
@@ -293,7 +293,7 @@ impl BuiltStore {
             let ticket = Ticket::new(random()?, random()?);
             let HashedTicket { id, secret } = self.hash(&ticket);
             let mut record = Record::new(secret, order.now, expires(built, &order.meta));
-            record.values = order.delta.set.iter().cloned().collect();
+            record.values = order.delta.set.iter().map(|(key, json)| (key, json)).collect();
             record.created = order.meta.created.unwrap_or(order.now);
             record.authenticated = order.meta.authenticated;
             record.max_age = order.meta.max_age;

@@ -5,15 +5,14 @@
 use std::fmt;
 
 use super::{
-    index::{Member, NotAnObject, Span, index, same},
+    index::{Member, NotAnObject, same},
+    text::{Text, write_json_string},
     values::Values,
 };
 
 #[derive(Default)]
 pub(crate) struct Data {
-    /// The text of one JSON object, or empty for none.
-    base: String,
-    members: Vec<Member>,
+    base: Base,
     /// The members of `base` are gone; `changes` alone counts.
     cleared: bool,
     /// How often they went.
@@ -24,6 +23,19 @@ pub(crate) struct Data {
     changes: Vec<Change>,
     /// Keys of which the store may or may not hold what it was last told, since its answer never came.
     unsure: Vec<String>,
+}
+
+/// What lies under the changes.
+enum Base {
+    Own(Text),
+    /// With the store that has fetched it.
+    Shared(Values),
+}
+
+impl Default for Base {
+    fn default() -> Self {
+        Self::Own(Text::default())
+    }
 }
 
 /// What was changed, for a store that carries it out on the newest state.
@@ -56,55 +68,25 @@ struct Change {
 impl Data {
     /// Indexes the text of one JSON object. Of a key that stands in it twice, the last value counts, in the first one's place.
     pub(crate) fn parse(text: String) -> Result<Self, NotAnObject> {
-        // Spans are of 4 bytes.
-        u32::try_from(text.len()).map_err(|_| NotAnObject)?;
-        let members = index(&text)?;
-        Ok(Self {
-            base: text,
-            members,
-            ..Self::default()
-        })
+        Ok(Self::on(Base::Own(Text::parse(text)?)))
     }
 
     /// What a store has fetched.
-    pub(crate) fn of_values(values: &Values) -> Self {
-        let mut base = String::with_capacity(
-            values
-                .iter()
-                .map(|(key, json)| key.len() + json.len() + 4)
-                .sum::<usize>()
-                + 2,
-        );
-        let mut members = Vec::with_capacity(values.len());
-        base.push('{');
-        for (key, json) in values.iter() {
-            if base.len() > 1 {
-                base.push(',');
-            }
-            let start = base.len();
-            write_json_string(key, &mut base);
-            let escaped = base.len() - start != key.len() + 2;
-            let key_end = base.len();
-            base.push(':');
-            let value_start = base.len();
-            base.push_str(json);
-            // Spans are of 4 bytes. No store keeps as much, and what it cannot show it does not have.
-            let (Some(key_span), Some(value)) = (Span::new(start, key_end), Span::new(value_start, base.len())) else {
-                base.truncate(start);
-                break;
-            };
-            members.push(Member {
-                key: key_span,
-                unescaped: escaped.then(|| key.into()),
-                value,
-                repeated: false,
-            });
-        }
-        base.push('}');
+    pub(crate) fn of_values(values: Values) -> Self {
+        Self::on(Base::Shared(values))
+    }
+
+    fn on(base: Base) -> Self {
         Self {
             base,
-            members,
             ..Self::default()
+        }
+    }
+
+    fn base(&self) -> &Text {
+        match &self.base {
+            Base::Own(text) => text,
+            Base::Shared(values) => values.text(),
         }
     }
 
@@ -152,7 +134,7 @@ impl Data {
 
     /// The text under `key` in the store, as far as is known.
     pub(crate) fn stored(&self, key: &str) -> Option<&str> {
-        self.member(key)
+        self.base().get(key)
     }
 
     /// What was changed.
@@ -210,14 +192,13 @@ impl Data {
 
     /// The store holds this text under `key` now, in the place of what was `seen` there. What came later is pending.
     pub(crate) fn settle_one(&mut self, key: &str, json: &str, seen: Option<&str>) {
-        let mut values: Values = self
-            .members
-            .iter()
-            .map(|member| (member.key(&self.base), member.value.of(&self.base)))
-            .collect();
+        let mut values = match &self.base {
+            Base::Shared(values) => values.clone(),
+            Base::Own(text) => text.iter().collect(),
+        };
         values.set(key, json);
         let before = std::mem::take(self);
-        let mut settled = Self::of_values(&values);
+        let mut settled = Self::of_values(values);
         settled.clears = before.clears;
         if before.cleared {
             settled.cleared = true;
@@ -287,12 +268,10 @@ impl Data {
         if self.cleared && self.unloaded {
             true
         } else if self.cleared {
-            self.changes.len() != self.members.len()
-                || self.members.iter().any(|member| {
-                    let now = self
-                        .changed(member.key(&self.base))
-                        .and_then(|change| change.value.as_deref());
-                    !now.is_some_and(|now| same(now, member.value.of(&self.base), 0))
+            self.changes.len() != self.base().members().len()
+                || self.base().iter().any(|(key, old)| {
+                    let now = self.changed(key).and_then(|change| change.value.as_deref());
+                    !now.is_some_and(|now| same(now, old, 0))
                 })
         } else {
             self.changes.iter().any(|change| match &change.value {
@@ -308,15 +287,16 @@ impl Data {
 
     /// The whole as the text of one JSON object.
     pub(crate) fn to_json(&self) -> String {
-        if !self.cleared && self.changes.is_empty() && !self.base.is_empty() {
-            return self.base.clone();
+        let base = self.base().json();
+        if !self.cleared && self.changes.is_empty() && !base.is_empty() {
+            return base.to_owned();
         }
         let added: usize = self
             .changes
             .iter()
             .map(|change| change.key.len() + change.value.as_ref().map_or(0, String::len) + 8)
             .sum();
-        let mut out = String::with_capacity(self.base.len() + added + 2);
+        let mut out = String::with_capacity(base.len() + added + 2);
         out.push('{');
         for (key, source, value) in self.iter() {
             if out.len() > 1 {
@@ -324,12 +304,12 @@ impl Data {
             }
             match source {
                 Source::Member(member) if value.is_none() && !member.repeated => {
-                    out.push_str(&self.base[member.key.start as usize..member.value.end as usize]);
+                    out.push_str(&base[member.key.start as usize..member.value.end as usize]);
                 }
                 Source::Member(member) => {
-                    out.push_str(member.key.of(&self.base));
+                    out.push_str(member.key.of(base));
                     out.push(':');
-                    out.push_str(value.unwrap_or_else(|| member.value.of(&self.base)));
+                    out.push_str(value.unwrap_or_else(|| member.value.of(base)));
                 }
                 Source::Change => {
                     write_json_string(key, &mut out);
@@ -392,19 +372,15 @@ impl Data {
     }
 
     fn original(&self, key: &str) -> Option<&str> {
-        if self.cleared { None } else { self.member(key) }
-    }
-
-    fn member(&self, key: &str) -> Option<&str> {
-        let member = self.members.iter().find(|member| member.key(&self.base) == key)?;
-        Some(member.value.of(&self.base))
+        if self.cleared { None } else { self.base().get(key) }
     }
 
     /// Key, where it comes from, and its value if it is not the one in the text.
     fn iter(&self) -> impl Iterator<Item = (&str, Source<'_>, Option<&str>)> {
-        let members = if self.cleared { &[][..] } else { &self.members };
+        let base = self.base();
+        let members = if self.cleared { &[] } else { base.members() };
         let in_place = members.iter().filter_map(|member| {
-            let key = member.key(&self.base);
+            let key = member.key(base.json());
             let changed = if self.changes.is_empty() {
                 None
             } else {
@@ -446,9 +422,4 @@ impl fmt::Debug for Data {
             .field("changed", &self.is_changed())
             .finish_non_exhaustive()
     }
-}
-
-fn write_json_string(text: &str, out: &mut String) {
-    // A string always serialises.
-    out.push_str(&serde_json::to_string(text).unwrap_or_default());
 }

@@ -12,6 +12,7 @@ const MAX_COMPARED_DEPTH: usize = 128;
 const FEW: usize = 64;
 
 /// A member of the text as it came.
+#[derive(Clone)]
 pub(super) struct Member {
     /// The key as it stands in the text, quotes included.
     pub(super) key: Span,

@@ -13,6 +13,7 @@ mod small_text;
 mod source;
 mod state;
 mod stored;
+mod text;
 mod turn;
 mod values;
 

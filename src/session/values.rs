@@ -1,14 +1,17 @@
 //! The values of a session as a store keeps them: JSON text by key.
 
-use std::{fmt, sync::Arc};
+use std::{cmp::Ordering, fmt, sync::Arc};
 
-/// The values of a stored session: the JSON text of each, by key, in the order of the keys. A clone is cheap.
+use super::text::Text;
+
+/// The values of a stored session: the JSON text of each, by key, in the order of the keys. A clone is cheap, and a change
+/// copies all of them once: [`collect`](Iterator::collect) pairs instead of setting them one by one.
 ///
 /// `Debug` shows neither keys nor values.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Values {
-    /// Sorted by key, and no key twice.
-    entries: Arc<Vec<(String, String)>>,
+    /// In the order of the keys, and no key twice.
+    text: Arc<Text>,
 }
 
 impl Values {
@@ -21,69 +24,102 @@ impl Values {
     /// The JSON text under `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        let at = self.find(key).ok()?;
-        Some(&self.entries[at].1)
+        self.text.get(key)
     }
 
     /// Sets the JSON text under `key`.
-    pub fn set(&mut self, key: impl Into<String>, json: impl Into<String>) {
-        let key = key.into();
-        let at = self.find(&key);
-        let entries = Arc::make_mut(&mut self.entries);
-        match at {
-            Ok(at) => entries[at].1 = json.into(),
-            Err(at) => entries.insert(at, (key, json.into())),
-        }
+    pub fn set(&mut self, key: impl AsRef<str>, json: impl AsRef<str>) {
+        self.change(vec![(key.as_ref(), Some(json.as_ref()))]);
     }
 
     /// Removes what is under `key`, if there is anything.
     pub fn remove(&mut self, key: &str) {
-        if let Ok(at) = self.find(key) {
-            Arc::make_mut(&mut self.entries).remove(at);
+        if self.get(key).is_some() {
+            self.change(vec![(key, None)]);
         }
+    }
+
+    /// Sets or removes several at once. Of a key that comes twice, the last one counts.
+    pub(crate) fn change(&mut self, changes: Vec<(&str, Option<&str>)>) {
+        self.text = Arc::new(merge(&self.text, changes));
     }
 
     /// Keys and JSON texts, in the order of the keys.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.entries.iter().map(|(key, json)| (key.as_str(), json.as_str()))
+        self.text.iter()
     }
 
     /// The number of keys.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.text.members().len()
     }
 
     /// Whether there are no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
-    fn find(&self, key: &str) -> Result<usize, usize> {
-        self.entries.binary_search_by(|(known, _)| known.as_str().cmp(key))
+    /// All of them as the text of one JSON object.
+    pub(super) fn text(&self) -> &Text {
+        &self.text
     }
 }
 
-/// Of a key that comes twice, the last one counts.
-impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Values {
-    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        let mut entries: Vec<(String, String)> = entries
-            .into_iter()
-            .map(|(key, json)| (key.into(), json.into()))
-            .collect();
-        // Stable, so that of equal keys the last one stands last.
-        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-        entries.dedup_by(|later, earlier| {
-            let same = later.0 == earlier.0;
-            if same {
-                std::mem::swap(&mut later.1, &mut earlier.1);
-            }
-            same
-        });
-        Self {
-            entries: Arc::new(entries),
+/// The members of a text and changes of them, in the order of their keys.
+fn merge(before: &Text, mut changes: Vec<(&str, Option<&str>)>) -> Text {
+    // Stable, so that of equal keys the last one stands last.
+    changes.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let added: usize = changes
+        .iter()
+        .map(|(key, json)| json.map_or(0, |json| key.len() + json.len() + 4))
+        .sum();
+    let mut text = Text::with_room(before.json().len() + added, before.members().len() + changes.len());
+    let mut known = before.iter().peekable();
+    let mut changes = changes.into_iter().peekable();
+    loop {
+        let order = match (known.peek(), changes.peek()) {
+            (Some((key, _)), Some((changed, _))) => key.cmp(changed),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => break,
+        };
+        if order.is_le() {
+            let member = known.next().filter(|_| order.is_lt());
+            member.into_iter().for_each(|(key, json)| text.push(key, json));
+            continue;
         }
+        if let Some((key, json)) = changes.next()
+            && changes.peek().is_none_or(|(next, _)| *next != key)
+            && let Some(json) = json
+        {
+            text.push(key, json);
+        }
+    }
+    text
+}
+
+impl PartialEq for Values {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Values {}
+
+/// Of a key that comes twice, the last one counts.
+impl<K: AsRef<str>, V: AsRef<str>> FromIterator<(K, V)> for Values {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        let entries: Vec<(K, V)> = entries.into_iter().collect();
+        let mut values = Self::new();
+        values.change(
+            entries
+                .iter()
+                .map(|(key, json)| (key.as_ref(), Some(json.as_ref())))
+                .collect(),
+        );
+        values
     }
 }
 

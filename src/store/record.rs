@@ -123,11 +123,14 @@ impl Record {
         if changes.cleared {
             self.values = Values::new();
         }
-        for key in &changes.removed {
-            self.values.remove(key);
-        }
-        for (key, json) in &changes.set {
-            self.values.set(key.as_str(), json.as_str());
+        let removed = changes.removed.iter().map(|key| (key.as_str(), None));
+        let set = changes
+            .set
+            .iter()
+            .map(|(key, json)| (key.as_str(), Some(json.as_str())));
+        let values: Vec<_> = removed.chain(set).collect();
+        if !values.is_empty() {
+            self.values.change(values);
         }
         if let Some(secret) = changes.secret {
             self.secret = secret;
