@@ -27,6 +27,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("axum_core", &["axum.rs"]),
     ("base64_simd", &["codec/", "key/text.rs", "store/ticket.rs"]),
     ("cookie", &["cookie/attributes.rs", "lib.rs"]),
+    ("hashlink", &["store/memory/"]),
     ("hmac", &["codec/itsdangerous.rs"]),
     ("http", &["cookie/", "middleware/", "axum.rs"]),
     (
@@ -38,7 +39,6 @@ const CRATES: &[(&str, &[&str])] = &[
             "codec/python_json.rs",
         ],
     ),
-    ("moka", &["store/memory/"]),
     ("pin_project_lite", &["middleware/future.rs"]),
     ("redis", &["store/redis/"]),
     ("ring", &["key/", "codec/", "store/ticket.rs"]),

@@ -1,6 +1,7 @@
 //! Sessions in this process.
 
 mod bounds;
+mod kept;
 mod owners;
 #[cfg(test)]
 mod tests;
@@ -9,14 +10,13 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
-use moka::{Entry, notification::RemovalCause, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
-
 use self::{
     bounds::Bounds,
+    kept::{KeptSessions, Weigh},
     owners::{Entered, Owners},
 };
 use super::{Applied, Changes, Created, HashedTicket, Loaded, Record, Store, StoredSession, Which};
@@ -52,15 +52,15 @@ use crate::{error::Error, event::event, session::SessionId};
 ///
 /// # Expired sessions
 ///
-/// They are never shown. They are removed when their ticket comes again, by [`Store::delete_expired`] if something calls it (it looks at every session, and does not give way meanwhile),
-/// and at the latest as the ones that were longest not used when there is no more room, which is no event then.
+/// They are never shown. They are removed when their ticket comes again, by [`Store::delete_expired`] if something calls it (it
+/// looks at every session, and one request in sixteen waits meanwhile), and at the latest as the ones that were longest not used when there is no more room, which is no event then.
 #[derive(Clone)]
 pub struct MemoryStore {
-    sessions: Cache<SessionId, Arc<Kept>>,
+    sessions: Arc<KeptSessions<Kept>>,
     owners: Arc<Owners>,
     bounds: Bounds,
-    /// When the store was last written to: whether what had to go was still alive.
-    now: Arc<AtomicU64>,
+    /// The first live session that had to go for others was a warning.
+    warned: Arc<AtomicBool>,
 }
 
 /// A state of a session. It never changes: another one takes its place.
@@ -69,6 +69,12 @@ struct Kept {
     weight: u32,
     /// Keeps the session in the index of its owner.
     entered: Option<Arc<Entered>>,
+}
+
+impl Weigh for Kept {
+    fn weight(&self) -> u32 {
+        self.weight
+    }
 }
 
 impl MemoryStore {
@@ -101,36 +107,16 @@ impl MemoryStore {
     }
 
     fn bounded(bounds: Bounds) -> Self {
-        let now = Arc::new(AtomicU64::new(0));
-        let sessions = Cache::builder()
-            .max_capacity(bounds.capacity())
-            .weigher(|_, kept: &Arc<Kept>| kept.weight)
-            // The default prefers what was used often, and would refuse new sessions.
-            .eviction_policy(EvictionPolicy::lru())
-            .eviction_listener(evicted(now.clone()))
-            .build();
         Self {
-            sessions,
+            sessions: Arc::new(KeptSessions::new(bounds.capacity())),
             owners: Arc::default(),
             bounds,
-            now,
+            warned: Arc::default(),
         }
     }
 
-    /// Looks at one session and replaces or removes it, while nobody else does.
-    fn step(&self, id: SessionId, step: impl FnOnce(Option<&Arc<Kept>>) -> Op<Arc<Kept>>) {
-        let entry = self.sessions.entry(id);
-        entry.and_compute_with(|entry| step(entry.as_ref().map(Entry::value)));
-    }
-
-    /// Ends what is over its time or its bounds right now, instead of after some more writes.
-    fn make_room(&self, now: u64) {
-        self.now.store(now, Ordering::Relaxed);
-        self.sessions.run_pending_tasks();
-    }
-
     /// A new state of a session that was in this state before, if it can be kept.
-    fn kept(&self, id: SessionId, record: Record, before: Option<&Kept>) -> Result<Arc<Kept>, Error> {
+    fn kept(&self, id: SessionId, record: Record, before: Option<&Kept>) -> Result<Kept, Error> {
         let weight = self.bounds.weight(&record).ok_or_else(|| {
             Error::store("this session alone is more than `MemoryStore::max_bytes` allows for all of them together")
         })?;
@@ -140,30 +126,30 @@ impl MemoryStore {
             let same = same.filter(|entered| entered.owner() == owner);
             same.map_or_else(|| self.owners.enter(owner, id), Arc::clone)
         });
-        Ok(Arc::new(Kept {
+        Ok(Kept {
             record,
             weight,
             entered,
-        }))
+        })
     }
 
-    /// Removes a session if this is so, and says whether it was.
-    fn remove_if(&self, id: SessionId, condition: impl FnOnce(&Record) -> bool) -> bool {
-        let mut removed = false;
-        self.step(id, |kept| {
-            removed = kept.is_some_and(|kept| condition(&kept.record));
-            if removed { Op::Remove } else { Op::Nop }
-        });
-        removed
-    }
-
-    /// Removes all sessions of which this is so, and says how many there were.
-    fn remove_all(&self, condition: impl Fn(&Record) -> bool) -> u64 {
-        let found = self.sessions.iter().filter(|(_, kept)| condition(&kept.record));
-        // Another request may have changed it since it was found.
-        let removed = found.filter(|(id, _)| self.remove_if(**id, &condition)).count();
-        self.sessions.run_pending_tasks();
-        removed as u64
+    /// Tells when a live session had to go for others.
+    fn ended(&self, kept: &Kept, now: u64) {
+        if !kept.record.is_live(now) {
+            return;
+        }
+        if self.warned.swap(true, Ordering::Relaxed) {
+            event!(
+                DEBUG,
+                "the memory store is full: the session that was longest not used has ended"
+            );
+        } else {
+            event!(
+                WARN,
+                "the memory store is full: sessions that were longest not used end early from now on; let `max_sessions` and \
+                 `max_bytes` of `MemoryStore` be larger"
+            );
+        }
     }
 }
 
@@ -184,65 +170,42 @@ impl fmt::Debug for MemoryStore {
 
 impl Store for MemoryStore {
     async fn load(&self, ticket: &HashedTicket, now: u64) -> Result<Loaded, Error> {
-        let Some(kept) = self.sessions.get(&ticket.id) else {
-            return Ok(Loaded::Missing);
-        };
-        let loaded = kept.record.load(ticket, now);
-        if loaded == Loaded::Missing {
-            self.remove_if(ticket.id, |record| !record.is_live(now));
+        let loaded = self.sessions.step(&ticket.id, |kept| kept.record.load(ticket, now));
+        if loaded == Some(Loaded::Missing) {
+            self.sessions.remove_if(&ticket.id, |kept| !kept.record.is_live(now));
         }
-        Ok(loaded)
+        Ok(loaded.unwrap_or(Loaded::Missing))
     }
 
     async fn create(&self, id: &SessionId, record: &Record, now: u64) -> Result<Created, Error> {
         let kept = self.kept(*id, record.clone(), None)?;
-        let mut created = Created::Created;
-        self.step(*id, |other| {
-            if other.is_some_and(|other| other.record.is_live(now)) {
-                created = Created::Collision;
-                return Op::Nop;
-            }
-            Op::Put(kept)
-        });
-        self.make_room(now);
-        Ok(created)
+        let has_ended = |other: &Kept| !other.record.is_live(now);
+        let created = self
+            .sessions
+            .insert(*id, kept, has_ended, |ended| self.ended(ended, now));
+        Ok(if created { Created::Created } else { Created::Collision })
     }
 
     async fn apply(&self, ticket: &HashedTicket, changes: &Changes, now: u64) -> Result<Applied, Error> {
-        let mut answer = Ok(Applied::Gone);
-        self.step(ticket.id, |kept| {
-            let Some(kept) = kept else {
-                return Op::Nop;
-            };
+        let applied = self.sessions.step(&ticket.id, |kept| {
             let mut record = kept.record.clone();
             let applied = record.apply(ticket, changes, now);
-            if applied != Applied::Updated {
-                answer = Ok(applied);
-                return Op::Nop;
+            if applied == Applied::Updated {
+                *kept = self.kept(ticket.id, record, Some(kept))?;
             }
-            match self.kept(ticket.id, record, Some(kept)) {
-                Ok(kept) => {
-                    answer = Ok(applied);
-                    Op::Put(kept)
-                }
-                Err(error) => {
-                    answer = Err(error);
-                    Op::Nop
-                }
-            }
+            Ok(applied)
         });
-        self.make_room(now);
-        answer
+        self.sessions.make_room(|ended| self.ended(ended, now));
+        applied.unwrap_or(Ok(Applied::Gone))
     }
 
     async fn delete(&self, ticket: &HashedTicket, now: u64) -> Result<bool, Error> {
-        Ok(self.remove_if(ticket.id, |record| {
-            record.is_live(now) && record.secret == ticket.secret
-        }))
+        let opens = |kept: &Kept| kept.record.is_live(now) && kept.record.secret == ticket.secret;
+        Ok(self.sessions.remove_if(&ticket.id, opens))
     }
 
     async fn delete_expired(&self, now: u64) -> Result<u64, Error> {
-        Ok(self.remove_all(|record| !record.is_live(now)))
+        Ok(self.sessions.remove_all(|kept| !kept.record.is_live(now)))
     }
 
     fn keeps_owners(&self) -> bool {
@@ -252,42 +215,22 @@ impl Store for MemoryStore {
     async fn sessions_of(&self, owner: &str, now: u64) -> Result<Vec<StoredSession>, Error> {
         let ids = self.owners.of(owner).into_iter();
         let found = ids.filter_map(|id| {
-            let kept = self.sessions.get(&id)?;
-            let theirs = kept.record.owner.as_deref() == Some(owner);
-            (theirs && kept.record.is_live(now)).then(|| kept.record.summary(id))
+            let summary = |kept: &Kept| {
+                let theirs = kept.record.owner.as_deref() == Some(owner);
+                (theirs && kept.record.is_live(now)).then(|| kept.record.summary(id))
+            };
+            self.sessions.peek(&id, summary)?
         });
         Ok(found.collect())
     }
 
     async fn delete_of(&self, owner: &str, which: &Which) -> Result<u64, Error> {
         let ids = self.owners.of(owner).into_iter().filter(|id| which.includes(id));
-        let theirs = |record: &Record| record.owner.as_deref() == Some(owner);
-        Ok(ids.filter(|id| self.remove_if(*id, theirs)).count() as u64)
+        let theirs = |kept: &Kept| kept.record.owner.as_deref() == Some(owner);
+        Ok(ids.filter(|id| self.sessions.remove_if(id, theirs)).count() as u64)
     }
 
     async fn delete_begun_before(&self, epoch: u64) -> Result<u64, Error> {
-        Ok(self.remove_all(|record| record.begun() < epoch))
-    }
-}
-
-/// Tells when a live session had to go for others.
-fn evicted(now: Arc<AtomicU64>) -> impl Fn(Arc<SessionId>, Arc<Kept>, RemovalCause) + Send + Sync {
-    let warned = AtomicBool::new(false);
-    move |_, kept, cause| {
-        if cause != RemovalCause::Size || !kept.record.is_live(now.load(Ordering::Relaxed)) {
-            return;
-        }
-        if warned.swap(true, Ordering::Relaxed) {
-            event!(
-                DEBUG,
-                "the memory store is full: the session that was longest not used has ended"
-            );
-        } else {
-            event!(
-                WARN,
-                "the memory store is full: sessions that were longest not used end early from now on; let `max_sessions` and \
-                 `max_bytes` of `MemoryStore` be larger"
-            );
-        }
+        Ok(self.sessions.remove_all(|kept| kept.record.begun() < epoch))
     }
 }

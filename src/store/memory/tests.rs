@@ -4,8 +4,6 @@ use crate::store::{Field, SecretHash};
 #[test]
 fn row_36_the_owner_index_does_not_grow_with_dead_sessions() {
     let store = MemoryStore::new().max_sessions(100);
-    // What a removed session held is freed a little later, by what happens next.
-    const LATER: usize = 2_000;
     let mut most = 0;
     for at in 0..30_000_u32 {
         let mut bytes = [0; 32];
@@ -35,7 +33,7 @@ fn row_36_the_owner_index_does_not_grow_with_dead_sessions() {
         most = most.max(store.owners.len());
     }
     assert!(store.owners.len() >= 10, "{} lines", store.owners.len());
-    assert!(most < LATER, "{most} lines");
+    assert!(most <= 100, "{most} lines");
 }
 
 fn now<F: Future>(future: F) -> F::Output {
