@@ -11,7 +11,7 @@ use crate::{
     SameSite,
     error::{Error, Reject},
     key::{Key, KeyRing, random},
-    session::{Data, Meta},
+    session::{Base, Meta},
 };
 
 fn vectors(part: &str) -> Vec<Value> {
@@ -71,7 +71,7 @@ fn decode_with(codec: &dyn Codec, value: &[u8], attempts: &Cell<u8>) -> Result<P
         companions: &[],
         attempts,
     })?;
-    Data::parse(payload.json.clone()).map_err(|_| Reject::Malformed)?;
+    Base::parse(payload.json.clone()).map_err(|_| Reject::Malformed)?;
     Ok(payload)
 }
 

@@ -7,14 +7,13 @@ use http::HeaderValue;
 use super::{
     accept::{Duplicates, Fallback, Until},
     settings::{Clock, Settings, check_lifetime, lifetime},
-    stored::BuiltStore,
+    stored::Backend,
 };
 use crate::{
     codec::{Codec, Format, Spelling},
     cookie::{Attributes, Chunks, Found, MAX_PARTS, is_name, line},
     error::Error,
     session::{Lifetime, Millis, millis},
-    store::Hasher,
 };
 
 pub(crate) struct Built {
@@ -30,7 +29,7 @@ pub(crate) struct Built {
     pub(super) removals: Vec<Removal>,
     pub(super) newest_wins: bool,
     pub(super) discard_on_server_error: bool,
-    pub(super) store: Option<BuiltStore>,
+    pub(super) store: Option<Box<dyn Backend>>,
     clock: Option<Clock>,
     pub(super) warned_of_shadow: AtomicBool,
     pub(super) warned_of_public: AtomicBool,
@@ -266,7 +265,7 @@ impl BuiltFallback {
     }
 }
 
-fn store(settings: &Settings, name: &str) -> Result<Option<BuiltStore>, Error> {
+fn store(settings: &Settings, name: &str) -> Result<Option<Box<dyn Backend>>, Error> {
     if settings.store.is_some() && settings.parts > 1 {
         return Err(Error::config(
             "the ticket of a stored session always fits in one cookie: leave `chunked` out",
@@ -285,17 +284,7 @@ fn store(settings: &Settings, name: &str) -> Result<Option<BuiltStore>, Error> {
             "`max_sessions_per_owner(0)` would end every session at its own login: allow at least one",
         ));
     }
-    let built = BuiltStore {
-        store: store.clone(),
-        hasher: Hasher::new(&settings.app, name),
-        timeout: settings.store_timeout,
-        spawn: settings.spawn.clone(),
-        max_sessions: settings.max_sessions,
-    };
-    if built.max_sessions.is_some() {
-        built.check_owners()?;
-    }
-    Ok(Some(built))
+    store(settings, name).map(Some)
 }
 
 /// Whether different sessions under a name are one user's all the same: nobody else can set a `__Host-` cookie.

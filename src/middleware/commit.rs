@@ -1,129 +1,108 @@
 //! The end of a request: what the session asks for, and what the response leaves with.
+//!
+//! Nothing here knows the response's body, so there is one of each for all services.
 
 use std::sync::Arc;
 
-use http::{Response, header::SET_COOKIE};
+use http::{HeaderMap, HeaderValue, StatusCode, header::SET_COOKIE};
 
-use super::{caching, error_response::ErrorResponse, request::Incoming};
+use super::{caching, request::Incoming};
 use crate::{
     error::Error,
     event::event,
-    session::{Action, Job, Sealed, Shared, Source},
+    session::{Action, Job, Sealed, Shared},
 };
 
 /// How a response goes on.
-pub(super) enum Answer<B> {
+pub(super) enum Answer {
     /// It may leave.
-    Ready(Response<B>),
+    Ready,
+    /// The session could not be committed.
+    Failed(Failed),
     /// A store is to be heard first.
-    Waiting(Response<B>, Job),
+    Waiting(Job),
 }
 
-/// The end of a request whose session is in a store: what is left to do, if anything.
-pub(super) fn answer<B, R: ErrorResponse<B>>(
-    session: &Arc<Shared<Incoming>>,
-    response: Response<B>,
-    on_error: &mut R,
-) -> Answer<B> {
+/// Why an error response takes the place of the handler's.
+pub(super) struct Failed {
+    pub(super) error: Error,
+    /// What was saved before stands all the same.
+    pub(super) saved: Vec<HeaderValue>,
+}
+
+/// The end of a request: what is left to do, if anything.
+pub(super) fn answer(session: &Arc<Shared<Incoming>>, status: StatusCode, headers: &mut HeaderMap) -> Answer {
     let built = &session.source.built;
-    if built.store.is_none() {
-        return Answer::Ready(commit(session, response, on_error));
-    }
+    let discard = built.discard_on_server_error && status.is_server_error();
+    let Some(store) = &built.store else {
+        return commit(session, discard, headers);
+    };
     if !session.close() {
         session.source.release();
-        return Answer::Ready(response);
+        return Answer::Ready;
     }
-    let discard = built.discard_on_server_error && response.status().is_server_error();
     // A mere refresh is not worth an uncacheable page; the next one will do.
-    let refresh = !discard && !caching::is_public(response.headers());
-    let sharing: Arc<Shared<dyn Source>> = session.clone();
-    match sharing.answered(discard, refresh) {
-        Some(job) => Answer::Waiting(response, job),
-        None => Answer::Ready(finish(session, response, Ok(()), on_error)),
+    let refresh = !discard && !caching::is_public(headers);
+    match store.answered(session.clone(), discard, refresh) {
+        Some(job) => Answer::Waiting(job),
+        None => heard(session, Ok(()), headers),
     }
 }
 
 /// The store was heard.
-pub(super) fn finish<B, R: ErrorResponse<B>>(
-    session: &Shared<Incoming>,
-    mut response: Response<B>,
-    committed: Result<(), Error>,
-    on_error: &mut R,
-) -> Response<B> {
-    let built = &session.source.built;
-    let lines = session.source.release().saved;
+pub(super) fn heard(session: &Shared<Incoming>, committed: Result<(), Error>, headers: &mut HeaderMap) -> Answer {
+    let saved = session.source.release().saved;
     match committed {
         Ok(()) => {}
         // The answer is good; there is only nothing to keep it in. No cookie: the client may have a newer one.
         Err(error @ Error::Gone) => event!(INFO, error = %error, "changes of a session were dropped"),
-        Err(error) => {
-            event!(ERROR, error = %error, "the session could not be committed");
-            response = on_error.error_response(error, response);
-        }
+        Err(error) => return failed(error, saved),
     }
-    let sent = !lines.is_empty();
-    for line in lines {
-        response.headers_mut().append(SET_COOKIE, line);
-    }
-    caching::tell(response.headers_mut(), sent, &built.warned_of_public);
-    response
+    finish(session, saved, headers);
+    Answer::Ready
 }
 
-pub(super) fn commit<B, R: ErrorResponse<B>>(
-    session: &Shared<Incoming>,
-    mut response: Response<B>,
-    on_error: &mut R,
-) -> Response<B> {
+/// The lines and what caches are told go with the response.
+pub(super) fn finish(session: &Shared<Incoming>, lines: Vec<HeaderValue>, headers: &mut HeaderMap) {
+    let sent = !lines.is_empty();
+    for line in lines {
+        headers.append(SET_COOKIE, line);
+    }
+    caching::tell(headers, sent, &session.source.built.warned_of_public);
+}
+
+fn commit(session: &Shared<Incoming>, discard: bool, headers: &mut HeaderMap) -> Answer {
     let built = &session.source.built;
-    let discard = built.discard_on_server_error && response.status().is_server_error();
     let Sealed { accessed, action } = session.seal(discard);
     let cookies = session.source.release();
     if !accessed {
-        return response;
+        return Answer::Ready;
     }
-    let action = match action {
+    let lines = match action {
+        Ok(Action::Keep) => Ok(cookies.saved),
+        Ok(Action::Remove) => Ok(built.remove(&cookies.found)),
         // A mere refresh is not worth an uncacheable page; the next one will do.
-        Ok(Action::Refresh(_)) if caching::is_public(response.headers()) => Ok(Action::Keep),
-        action => action,
-    };
-    // What was saved stands until something newer is sent.
-    let mut lines = cookies.saved;
-    let mut sent = false;
-    let send = |line| {
-        response.headers_mut().append(SET_COOKIE, line);
-        sent = true;
-    };
-    let failure = match action {
-        Ok(Action::Keep) => None,
-        Ok(Action::Remove) => {
-            built.remove(&cookies.found, send);
-            lines.clear();
-            None
-        }
-        Ok(Action::Write(payload)) => match built.write(&payload, &cookies.found, send) {
-            Ok(()) => {
-                lines.clear();
-                None
-            }
-            Err(error) => Some(error),
+        Ok(Action::Refresh(_)) if caching::is_public(headers) => Ok(cookies.saved),
+        Ok(Action::Refresh(payload)) => built.write(&payload, &cookies.found).or_else(|error| {
+            event!(WARN, error = %error, "a session could not be prolonged");
+            Ok(cookies.saved)
+        }),
+        Ok(Action::Write(payload)) => match built.write(&payload, &cookies.found) {
+            Ok(lines) => Ok(lines),
+            Err(error) => Err((error, cookies.saved)),
         },
-        Ok(Action::Refresh(payload)) => {
-            match built.write(&payload, &cookies.found, send) {
-                Ok(()) => lines.clear(),
-                Err(error) => event!(WARN, error = %error, "a session could not be prolonged"),
-            }
-            None
-        }
-        Err(error) => Some(error),
+        Err(error) => Err((error, cookies.saved)),
     };
-    if let Some(error) = failure {
-        event!(ERROR, error = %error, "the session could not be committed");
-        response = on_error.error_response(error, response);
+    match lines {
+        Ok(lines) => {
+            finish(session, lines, headers);
+            Answer::Ready
+        }
+        Err((error, saved)) => failed(error, saved),
     }
-    for line in lines {
-        response.headers_mut().append(SET_COOKIE, line);
-        sent = true;
-    }
-    caching::tell(response.headers_mut(), sent, &built.warned_of_public);
-    response
+}
+
+fn failed(error: Error, saved: Vec<HeaderValue>) -> Answer {
+    event!(ERROR, error = %error, "the session could not be committed");
+    Answer::Failed(Failed { error, saved })
 }

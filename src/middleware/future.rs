@@ -11,7 +11,7 @@ use http::Response;
 use pin_project_lite::pin_project;
 
 use super::{
-    commit::{Answer, answer, finish},
+    commit::{Answer, Failed, answer, finish, heard},
     error_response::ErrorResponse,
     request::Incoming,
 };
@@ -75,36 +75,47 @@ where
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if this.waiting.is_none() {
-            let result = ready!(this.future.poll(cx));
-            // Taken either way: after an error of the service nothing may be written any more.
-            let Some(session) = this.session.0.take() else {
-                return Poll::Ready(result);
+        let mut this = self.project();
+        loop {
+            let (mut response, session, answer) = if let Some(waiting) = this.waiting {
+                let committed = ready!(Pin::new(&mut waiting.job).poll(cx));
+                let Some(Waiting {
+                    mut response, session, ..
+                }) = this.waiting.take()
+                else {
+                    return Poll::Pending;
+                };
+                let answer = heard(&session, committed.map(|_| ()), response.headers_mut());
+                (response, session, answer)
+            } else {
+                let result = ready!(this.future.as_mut().poll(cx));
+                // Taken either way: after an error of the service nothing may be written any more.
+                let Some(session) = this.session.0.take() else {
+                    return Poll::Ready(result);
+                };
+                let mut response = match result {
+                    Ok(response) => response,
+                    Err(error) => {
+                        drop(Uncommitted(Some(session)));
+                        return Poll::Ready(Err(error));
+                    }
+                };
+                let answer = answer(&session, response.status(), response.headers_mut());
+                (response, session, answer)
             };
-            let response = match result {
-                Ok(response) => response,
-                Err(error) => {
-                    drop(Uncommitted(Some(session)));
-                    return Poll::Ready(Err(error));
+            match answer {
+                Answer::Ready => {}
+                Answer::Failed(Failed { error, saved }) => {
+                    response = this.on_error.error_response(error, response);
+                    finish(&session, saved, response.headers_mut());
                 }
-            };
-            match answer(&session, response, this.on_error) {
-                Answer::Ready(response) => return Poll::Ready(Ok(response)),
-                Answer::Waiting(response, job) => {
+                Answer::Waiting(job) => {
                     *this.waiting = Some(Waiting { response, session, job });
+                    continue;
                 }
             }
+            return Poll::Ready(Ok(response));
         }
-        let Some(waiting) = this.waiting else {
-            return Poll::Pending;
-        };
-        let committed = ready!(Pin::new(&mut waiting.job).poll(cx));
-        let Some(Waiting { response, session, .. }) = this.waiting.take() else {
-            return Poll::Pending;
-        };
-        let response = finish(&session, response, committed.map(|_| ()), this.on_error);
-        Poll::Ready(Ok(response))
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     error_response::DefaultErrorResponse,
     service::SessionService,
     settings::Settings,
-    stored::TicketText,
+    stored::{BuiltStore, TicketText},
     tagged::Tagged,
 };
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
     event::event,
     key::{KeyRing, random},
     session::{Payload, system_time},
-    store::Store,
+    store::{ErasedStore, Store},
 };
 
 const TWO_WEEKS: Duration = Duration::from_secs(14 * 86_400);
@@ -108,7 +108,10 @@ impl SessionLayer {
     /// # Ok::<(), http_session::Error>(())
     /// ```
     pub fn with_store<S: Store>(store: S) -> Self {
-        Self::with_codec(TicketText).set(|settings| settings.store = Some(Arc::new(store)))
+        let store: Arc<dyn ErasedStore> = Arc::new(store);
+        Self::with_codec(TicketText).set(|settings| {
+            settings.store = Some(Arc::new(move |settings, name| BuiltStore::new(&store, settings, name)));
+        })
     }
 
     /// Sessions in the cookie, in a format of your own or of another framework.

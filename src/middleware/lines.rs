@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-use super::built::Built;
+use super::built::{Built, Removal};
 use crate::{
     codec,
     cookie::{Chunks, Found, is_cookie_text, line},
@@ -17,38 +17,32 @@ struct Pairs {
 }
 
 impl Built {
-    /// Makes the lines of a live cookie, and of what has to go with it. Nothing is sent if that fails.
-    pub(super) fn write(
-        &self,
-        payload: &Payload,
-        found: &Found,
-        mut send: impl FnMut(HeaderValue),
-    ) -> Result<(), Error> {
+    /// The lines of a live cookie, and of what has to go with it.
+    pub(super) fn write(&self, payload: &Payload, found: &Found) -> Result<Vec<HeaderValue>, Error> {
         let max_age = if self.sends_max_age {
             self.lifetime.seconds_left(&payload.meta)
         } else {
             None
         };
         let Pairs { first, further } = self.pairs(payload)?;
-        let first = line(first, &self.live, max_age)?;
-        let further: Vec<_> = further
-            .into_iter()
-            .map(|pair| line(pair, &self.live, max_age))
-            .collect::<Result<_, _>>()?;
         // Removals first: where a browser does not tell the scopes apart, the live cookie has the last word.
-        self.removals
+        let is_live = |removal: &Removal| removal.own && self.is_live(removal.name, further.len());
+        let removals = self
+            .removals
             .iter()
-            .filter(|removal| !(removal.own && self.is_live(removal.name, further.len())) && removal.is_due(found))
-            .for_each(|removal| send(removal.line.clone()));
-        send(first);
-        further.into_iter().for_each(send);
-        Ok(())
+            .filter(|removal| !is_live(removal) && removal.is_due(found));
+        let mut lines: Vec<HeaderValue> = removals.map(|removal| removal.line.clone()).collect();
+        lines.reserve_exact(1 + further.len());
+        for pair in std::iter::once(first).chain(further) {
+            lines.push(line(pair, &self.live, max_age)?);
+        }
+        Ok(lines)
     }
 
-    /// Removes every cookie of ours that the request brought, or may not have been able to bring.
-    pub(super) fn remove(&self, found: &Found, send: impl FnMut(HeaderValue)) {
-        let lines = self.removals.iter().filter(|removal| removal.is_due(found));
-        lines.map(|removal| removal.line.clone()).for_each(send);
+    /// The lines that remove every cookie of ours that the request brought, or may not have been able to bring.
+    pub(super) fn remove(&self, found: &Found) -> Vec<HeaderValue> {
+        let due = self.removals.iter().filter(|removal| removal.is_due(found));
+        due.map(|removal| removal.line.clone()).collect()
     }
 
     /// A `Cookie` header that holds this session.

@@ -16,6 +16,7 @@ mod service;
 mod settings;
 mod stored;
 mod tagged;
+mod tickets;
 
 pub use self::{
     accept::{Duplicates, Fallback, Until},

@@ -8,7 +8,7 @@ use crate::{
     cookie::Found,
     error::Reject,
     event::event,
-    session::{Data, Meta, Millis, Opened, Payload, SessionId, Stored},
+    session::{Base, Meta, Millis, Opened, Payload, SessionId, Stored},
     store::Record,
 };
 
@@ -68,18 +68,18 @@ pub(super) fn admit_record(built: &Built, id: SessionId, record: &Record, now: M
     Ok(meta)
 }
 
-fn admit(built: &Built, format: &Format, payload: Payload, now: Millis) -> Result<(Data, Meta), Reject> {
-    let data = Data::parse(payload.json).map_err(|_| Reject::Malformed)?;
+fn admit(built: &Built, format: &Format, payload: Payload, now: Millis) -> Result<(Base, Meta), Reject> {
+    let base = Base::parse(payload.json).map_err(|_| Reject::Malformed)?;
     if format.whole_seconds {
         built.lifetime.check_whole_seconds(&payload.meta, now)?;
     } else {
         built.lifetime.check(&payload.meta, now)?;
     }
-    Ok((data, payload.meta))
+    Ok((base, payload.meta))
 }
 
 impl BuiltFallback {
-    fn admit(&self, built: &Built, payload: Payload, now: Millis) -> Result<(Data, Meta), Reject> {
+    fn admit(&self, built: &Built, payload: Payload, now: Millis) -> Result<(Base, Meta), Reject> {
         if let Some(end) = self.until {
             let written_later = payload.meta.issued.is_some_and(|issued| issued > end);
             let all_expired = now > end.saturating_add(built.lifetime.max_age.unwrap_or(0));
@@ -94,7 +94,7 @@ impl BuiltFallback {
 /// The best of the cookies seen so far.
 pub(super) struct Chosen {
     newest_wins: bool,
-    session: Option<(Data, Meta)>,
+    session: Option<(Base, Meta)>,
     ambiguous: bool,
     rejected: Option<Reject>,
 }
@@ -109,7 +109,7 @@ impl Chosen {
         }
     }
 
-    pub(super) fn consider(&mut self, candidate: Result<(Data, Meta), Reject>) {
+    pub(super) fn consider(&mut self, candidate: Result<(Base, Meta), Reject>) {
         let candidate = match candidate {
             Ok(candidate) => candidate,
             Err(reason) => {

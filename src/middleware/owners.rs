@@ -1,8 +1,8 @@
 //! What a layer's user can do with the sessions of others: list them and end them.
 
-use std::{sync::Arc, time::SystemTime};
+use std::time::SystemTime;
 
-use super::{built::Built, layer::SessionLayer, runtime::within, stored::BuiltStore};
+use super::{built::Built, layer::SessionLayer, runtime::within, stored::Backend};
 use crate::{
     error::Error,
     session::{SessionId, millis},
@@ -19,9 +19,9 @@ impl<R> SessionLayer<R> {
     pub async fn sessions_of(&self, owner: &str) -> Result<Vec<StoredSession>, Error> {
         let built = self.built()?;
         let store = owners(&built)?;
-        let answer = Arc::clone(&store.store).sessions_of(owner.to_owned(), built.now());
-        let mut sessions = within(store.timeout, answer).await?;
-        sessions.sort_by_key(|session| std::cmp::Reverse(session.seen));
+        let answer = store.store().sessions_of(owner, built.now());
+        let mut sessions = within(store.timeout(), answer).await?;
+        sessions.sort_unstable_by_key(|session| (std::cmp::Reverse(session.seen), session.id));
         Ok(sessions)
     }
 
@@ -54,7 +54,7 @@ impl<R> SessionLayer<R> {
     pub async fn destroy_all_begun_before(&self, epoch: SystemTime) -> Result<u64, Error> {
         let built = self.built()?;
         let store = store(&built)?;
-        let answer = Arc::clone(&store.store).delete_begun_before(millis(epoch));
+        let answer = store.store().delete_begun_before(millis(epoch));
         // As long as it takes: there may be many.
         within(None, answer).await
     }
@@ -62,18 +62,18 @@ impl<R> SessionLayer<R> {
     async fn destroy(&self, owner: &str, which: Which) -> Result<u64, Error> {
         let built = self.built()?;
         let store = owners(&built)?;
-        let answer = Arc::clone(&store.store).delete_of(owner.to_owned(), which);
-        within(store.timeout, answer).await
+        let answer = store.store().delete_of(owner, &which);
+        within(store.timeout(), answer).await
     }
 }
 
-fn store(built: &Built) -> Result<&BuiltStore, Error> {
-    built.store.as_ref().ok_or_else(|| {
+fn store(built: &Built) -> Result<&dyn Backend, Error> {
+    built.store.as_deref().ok_or_else(|| {
         Error::config("sessions in cookies cannot be listed or ended by the server: use `SessionLayer::with_store`")
     })
 }
 
-fn owners(built: &Built) -> Result<&BuiltStore, Error> {
+fn owners(built: &Built) -> Result<&dyn Backend, Error> {
     let store = store(built)?;
     store.check_owners()?;
     Ok(store)

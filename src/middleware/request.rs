@@ -9,7 +9,7 @@ use std::{
 
 use http::HeaderValue;
 
-use super::{built::Built, open::open, runtime, stored::Tickets};
+use super::{built::Built, open::open, runtime, tickets::Tickets};
 use crate::{
     cookie::Found,
     error::Error,
@@ -24,7 +24,7 @@ type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub(crate) struct Incoming {
     pub(super) built: Arc<Built>,
     cookies: Mutex<Cookies>,
-    tickets: Tickets,
+    pub(super) tickets: Tickets,
 }
 
 #[derive(Default)]
@@ -52,6 +52,16 @@ impl Incoming {
         mem::take(&mut *self.lock())
     }
 
+    /// The cookies that came: a copy, which shares the headers' bytes.
+    pub(super) fn found(&self) -> Found {
+        self.lock().found.clone()
+    }
+
+    /// These lines go with the response, unless something newer takes their place.
+    pub(super) fn save(&self, lines: Vec<HeaderValue>) {
+        self.lock().saved = lines;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Cookies> {
         self.cookies.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -60,12 +70,12 @@ impl Incoming {
 impl Source for Incoming {
     fn open(&self) -> Result<Opened, Error> {
         let now = self.now();
-        // A copy, which shares the header's bytes: the codec may be the user's, so it runs without the lock.
-        let found = self.lock().found.clone();
-        if self.built.store.is_none() {
+        // The codec may be the user's, so it runs without the lock.
+        let found = self.found();
+        let Some(store) = &self.built.store else {
             return Ok(open(&self.built, &found, now));
-        }
-        if self.tickets.find(&self.built, &found) {
+        };
+        if store.find(self, &found) {
             return Ok(Opened {
                 present: true,
                 stored: Stored::unloaded(),
@@ -78,16 +88,13 @@ impl Source for Incoming {
     }
 
     fn write(&self, action: Action) -> Result<(), Error> {
-        let mut lines = Vec::new();
-        let mut cookies = self.lock();
-        match action {
+        let found = self.found();
+        let lines = match action {
             Action::Keep => return Ok(()),
-            Action::Write(payload) | Action::Refresh(payload) => {
-                self.built.write(&payload, &cookies.found, |line| lines.push(line))?;
-            }
-            Action::Remove => self.built.remove(&cookies.found, |line| lines.push(line)),
-        }
-        cookies.saved = lines;
+            Action::Write(payload) | Action::Refresh(payload) => self.built.write(&payload, &found)?,
+            Action::Remove => self.built.remove(&found),
+        };
+        self.save(lines);
         Ok(())
     }
 
@@ -118,23 +125,16 @@ impl Source for Incoming {
 
     fn load(&self) -> Answer<'_, Result<Opened, Error>> {
         match &self.built.store {
-            Some(store) => Box::pin(store.load(&self.built, &self.tickets)),
+            Some(store) => store.load(self),
             None => Box::pin(ready(Ok(Opened::default()))),
         }
     }
 
-    fn commit<'a>(&'a self, order: &'a Order) -> Answer<'a, Result<Outcome, Error>> {
-        let Some(store) = &self.built.store else {
-            return Box::pin(ready(Ok(Outcome::Gone)));
-        };
-        Box::pin(async move {
-            let found = self.lock().found.clone();
-            let (outcome, lines) = store.commit(&self.built, &self.tickets, &found, order).await?;
-            if let Some(lines) = lines {
-                self.lock().saved = lines;
-            }
-            Ok(outcome)
-        })
+    fn commit<'a>(&'a self, order: &'a mut Order) -> Answer<'a, Result<Outcome, Error>> {
+        match &self.built.store {
+            Some(store) => store.commit(self, order),
+            None => Box::pin(ready(Ok(Outcome::Gone))),
+        }
     }
 
     fn withdraw(&self) {
@@ -146,8 +146,7 @@ impl Source for Incoming {
     }
 
     fn session_id(&self) -> Option<SessionId> {
-        let store = self.built.store.as_ref()?;
-        Some(store.id(&self.tickets.current()?))
+        self.tickets.id()
     }
 
     fn spawner(&self) -> Option<Spawner> {
@@ -155,7 +154,7 @@ impl Source for Incoming {
     }
 
     fn patience(&self) -> Answer<'_, ()> {
-        let limit = self.built.store.as_ref().and_then(|store| store.timeout);
+        let limit = self.built.store.as_ref().and_then(|store| store.timeout());
         Box::pin(runtime::patience(limit))
     }
 

@@ -3,8 +3,9 @@
 
 use std::{
     collections::hash_map::RandomState,
-    future::{pending, poll_fn},
+    future::{Future, pending, poll_fn},
     hash::BuildHasher as _,
+    pin::Pin,
     task::Poll,
     time::Duration,
 };
@@ -27,7 +28,10 @@ pub(super) fn spawner() -> Option<Spawner> {
 }
 
 /// A store's answer, or the error that it did not come in time. An answer that is there at once costs no timer.
-pub(super) async fn within<T>(limit: Option<Duration>, mut answer: BoxFuture<Result<T, Error>>) -> Result<T, Error> {
+pub(super) async fn within<T>(
+    limit: Option<Duration>,
+    mut answer: Pin<Box<dyn Future<Output = Result<T, Error>> + Send + '_>>,
+) -> Result<T, Error> {
     let mut timer: Option<BoxFuture<()>> = None;
     poll_fn(move |cx| {
         if let Poll::Ready(answer) = answer.as_mut().poll(cx) {

@@ -7,19 +7,21 @@ use std::{
 
 use http::Extensions;
 
-use super::accept::{Duplicates, Fallback, MakeCodec, Until};
+use super::{
+    accept::{Duplicates, Fallback, MakeCodec, Until},
+    stored::Backend,
+};
 use crate::{
     codec::{Binding, Format},
     cookie::{Attributes, Scope},
     error::Error,
     session::{BoxFuture, Lifetime, Session, duration_millis},
-    store::ErasedStore,
 };
 
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) codec: MakeCodec,
-    pub(super) store: Option<Arc<dyn ErasedStore>>,
+    pub(super) store: Option<MakeBackend>,
     pub(super) store_timeout: Option<Duration>,
     pub(super) spawn: Option<Spawn>,
     pub(super) max_sessions: Option<usize>,
@@ -41,6 +43,8 @@ pub(super) struct Settings {
     pub(super) clock: Option<Clock>,
     pub(super) insert: Insert,
 }
+
+pub(super) type MakeBackend = Arc<dyn Fn(&Settings, &str) -> Result<Box<dyn Backend>, Error> + Send + Sync>;
 
 pub(super) type Spawn = Arc<dyn Fn(BoxFuture<()>) + Send + Sync>;
 

@@ -70,7 +70,7 @@ impl Sharing {
     fn loaded_since(&self, loads: u32) -> Option<Result<(), Error>> {
         let state = self.lock();
         if state.loads != loads {
-            return Some(state.stored.failed.clone().map_or(Ok(()), Err));
+            return Some(state.stored.failed.as_deref().cloned().map_or(Ok(()), Err));
         }
         let unknown = state.stored.failed.is_some() || state.stored.behind == Behind::Unloaded;
         if unknown { None } else { Some(Ok(())) }
@@ -231,7 +231,7 @@ impl Sharing {
                 Ok(())
             }
             Err(error) => {
-                state.stored.failed = Some(error.clone());
+                state.stored.failed = Some(Box::new(error.clone()));
                 Err(error)
             }
         }
@@ -295,7 +295,7 @@ impl Sharing {
             order,
             is_over: false,
         };
-        let outcome = self.source.commit(&underway.order).await?;
+        let outcome = self.source.commit(&mut underway.order).await?;
         let mut state = self.lock();
         match outcome {
             Outcome::Done => {

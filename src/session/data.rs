@@ -25,11 +25,25 @@ pub(crate) struct Data {
     unsure: Vec<String>,
 }
 
-/// What lies under the changes.
-enum Base {
+/// What came with a request, and lies under all changes.
+pub(crate) enum Base {
     Own(Text),
     /// With the store that has fetched it.
     Shared(Values),
+}
+
+impl Base {
+    /// Indexes the text of one JSON object. Of a key that stands in it twice, the last value counts, in the first one's place.
+    pub(crate) fn parse(text: String) -> Result<Self, NotAnObject> {
+        Text::parse(text).map(Self::Own)
+    }
+
+    fn text(&self) -> &Text {
+        match self {
+            Self::Own(text) => text,
+            Self::Shared(values) => values.text(),
+        }
+    }
 }
 
 impl Default for Base {
@@ -56,6 +70,7 @@ impl Delta {
     }
 }
 
+#[derive(Clone)]
 struct Change {
     key: String,
     /// `None`: removed.
@@ -66,17 +81,8 @@ struct Change {
 }
 
 impl Data {
-    /// Indexes the text of one JSON object. Of a key that stands in it twice, the last value counts, in the first one's place.
-    pub(crate) fn parse(text: String) -> Result<Self, NotAnObject> {
-        Ok(Self::on(Base::Own(Text::parse(text)?)))
-    }
-
-    /// What a store has fetched.
-    pub(crate) fn of_values(values: Values) -> Self {
-        Self::on(Base::Shared(values))
-    }
-
-    fn on(base: Base) -> Self {
+    /// Nothing was changed yet.
+    pub(crate) fn on(base: Base) -> Self {
         Self {
             base,
             ..Self::default()
@@ -84,10 +90,12 @@ impl Data {
     }
 
     fn base(&self) -> &Text {
-        match &self.base {
-            Base::Own(text) => text,
-            Base::Shared(values) => values.text(),
-        }
+        self.base.text()
+    }
+
+    /// Whether every key there is was set since the session came.
+    pub(crate) fn is_all_new(&self) -> bool {
+        self.cleared || self.base().members().is_empty()
     }
 
     /// Nothing is known of what lies in the store; changes can be made all the same.
@@ -109,7 +117,8 @@ impl Data {
     }
 
     /// Puts what was fetched under the changes, which stay.
-    pub(crate) fn ground_on(&mut self, mut fetched: Self) {
+    pub(crate) fn ground_on(&mut self, fetched: Base) {
+        let mut fetched = Self::on(fetched);
         let before = std::mem::take(self);
         fetched.clears = before.clears;
         if before.cleared {
@@ -139,20 +148,31 @@ impl Data {
 
     /// What was changed.
     pub(crate) fn delta(&self) -> Delta {
+        self.delta_of(self.changes.clone())
+    }
+
+    /// The same where nobody will look at it here again.
+    pub(crate) fn take_delta(&mut self) -> Delta {
+        let changes = std::mem::take(&mut self.changes);
+        self.delta_of(changes)
+    }
+
+    fn delta_of(&self, changes: Vec<Change>) -> Delta {
         let mut delta = Delta {
             cleared: self.cleared,
             clears: self.clears,
             ..Delta::default()
         };
-        for change in &self.changes {
-            match &change.value {
+        delta.set.reserve_exact(changes.len());
+        for Change { key, value, .. } in changes {
+            match value {
                 Some(value) => {
-                    let known = self.original(&change.key);
-                    if !known.is_some_and(|old| same(value, old, 0)) || self.unsure.contains(&change.key) {
-                        delta.set.push((change.key.clone(), value.clone()));
+                    let known = self.original(&key);
+                    if !known.is_some_and(|old| same(&value, old, 0)) || self.unsure.contains(&key) {
+                        delta.set.push((key, value));
                     }
                 }
-                None => delta.removed.push(change.key.clone()),
+                None => delta.removed.push(key),
             }
         }
         delta
@@ -174,7 +194,7 @@ impl Data {
     pub(crate) fn settle(&mut self, text: String, delta: &Delta) {
         let before = std::mem::take(self);
         // Our own text is always an object.
-        let mut settled = Self::parse(text).unwrap_or_default();
+        let mut settled = Self::on(Base::parse(text).unwrap_or_default());
         settled.clears = before.clears;
         if before.clears != delta.clears {
             settled.cleared = true;
@@ -198,7 +218,7 @@ impl Data {
         };
         values.set(key, json);
         let before = std::mem::take(self);
-        let mut settled = Self::of_values(values);
+        let mut settled = Self::on(Base::Shared(values));
         settled.clears = before.clears;
         if before.cleared {
             settled.cleared = true;
@@ -324,7 +344,7 @@ impl Data {
 
     /// What is pending has been kept elsewhere as `text`: compare with that from now on.
     pub(crate) fn rebase(&mut self, text: String) -> Result<(), NotAnObject> {
-        *self = Self::parse(text)?;
+        *self = Self::on(Base::parse(text)?);
         Ok(())
     }
 

@@ -199,9 +199,7 @@ fn merge_few(members: &mut Vec<Member>, text: &str) {
 
 /// The same where comparing each with each would take too long.
 fn merge_many(members: &mut Vec<Member>, text: &str) {
-    let mut order: Vec<usize> = (0..members.len()).collect();
-    // Stable, so equal keys stay in their order.
-    order.sort_by_key(|&at| members[at].key(text));
+    let order = in_order(members.len(), &|at| members[at].key(text));
     let repeated: Vec<&[usize]> = order
         .chunk_by(|&a, &b| members[a].key(text) == members[b].key(text))
         .filter(|group| group.len() > 1)
@@ -218,6 +216,14 @@ fn merge_many(members: &mut Vec<Member>, text: &str) {
     members.retain(|_| dropped.next() != Some(true));
 }
 
+/// The numbers from 0 up to `len` in the order of their keys, and those of equal keys in their own. For all who sort here, so
+/// that programs contain it once.
+pub(super) fn in_order<'t>(len: usize, key: &dyn Fn(usize) -> &'t str) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..len).collect();
+    order.sort_unstable_by(|&a, &b| key(a).cmp(key(b)).then(a.cmp(&b)));
+    order
+}
+
 /// Whether two JSON values mean the same: white space, escapes and the order of members do not count, the spelling of
 /// numbers does (`1.0` is not `1`, and no digit of a long number is lost).
 pub(super) fn same(a: &str, b: &str, depth: usize) -> bool {
@@ -232,13 +238,10 @@ pub(super) fn same(a: &str, b: &str, depth: usize) -> bool {
             let (Ok(members), Ok(others)) = (index(a), index(b)) else {
                 return false;
             };
-            let sorted = |members: &[Member], text: &str| {
-                let mut order: Vec<usize> = (0..members.len()).collect();
-                order.sort_by(|&x, &y| members[x].key(text).cmp(members[y].key(text)));
-                order
-            };
+            let order = in_order(members.len(), &|at| members[at].key(a));
+            let other_order = in_order(others.len(), &|at| others[at].key(b));
             members.len() == others.len()
-                && sorted(&members, a).into_iter().zip(sorted(&others, b)).all(|(x, y)| {
+                && order.into_iter().zip(other_order).all(|(x, y)| {
                     members[x].key(a) == others[y].key(b)
                         && same(members[x].value.of(a), others[y].value.of(b), depth + 1)
                 })

@@ -27,7 +27,7 @@ use serde_core::{Serialize, de::DeserializeOwned};
 
 use self::small_text::SmallText;
 pub(crate) use self::{
-    data::Data,
+    data::{Base, Delta},
     job::{BoxFuture, Job, Spawner},
     lifetime::Lifetime,
     order::{Order, Outcome, Write},
@@ -126,7 +126,12 @@ impl Session {
     ///
     /// [`Error::Type`] if the value is not a `T`; it stays as it is. Otherwise as [`len`](Self::len).
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
-        self.raw(key)?.map(|raw| parse(key, raw.as_str())).transpose()
+        let mut raw = SmallText::default();
+        // Written in its place: moving it about would cost more than parsing it.
+        let is_there = self
+            .shared
+            .read_key(key, |state| state.data.get(key).map(|text| raw.set(text)).is_some())?;
+        is_there.then(|| parse(key, raw.as_str())).transpose()
     }
 
     /// Sets the value under `key`. A new key comes after all others; a known one keeps its place.

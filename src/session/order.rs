@@ -122,11 +122,17 @@ impl State {
                 || sets.max_age
                 || sets.authenticated
                 || self.is_cookie_worn(source, now));
-        let mut delta = self.data.delta();
-        if write == Write::Create {
-            delta.cleared = false;
-            delta.set = self.data.pairs();
+        let text = (!may.forget).then(|| self.data.to_json());
+        let pairs = (write == Write::Create && !self.data.is_all_new()).then(|| self.data.pairs());
+        let mut delta = if may.forget {
+            self.data.take_delta()
+        } else {
+            self.data.delta()
+        };
+        if let Some(pairs) = pairs {
+            delta.set = pairs;
         }
+        delta.cleared &= write != Write::Create;
         let doomed = std::mem::take(&mut self.stored.doomed);
         Some(Order {
             now,
@@ -145,7 +151,7 @@ impl State {
             send,
             revision: self.revision,
             life: self.life,
-            text: (!may.forget).then(|| self.data.to_json()),
+            text,
         })
     }
 

@@ -142,15 +142,17 @@ impl<S: Source + ?Sized> Shared<S> {
         }
         let action = state.decide(&self.source, now)?;
         let revision = state.revision;
-        drop(state);
         let saved = match &action {
             Action::Keep => return Ok(()),
             Action::Remove => None,
             Action::Refresh(payload) | Action::Write(payload) => Some(payload.clone()),
         };
-        self.source.write(action)?;
-        self.lock().saved(saved, revision);
-        Ok(())
+        state.saving = true;
+        drop(state);
+        let written = self.source.write(action);
+        let mut state = self.lock();
+        state.saving = false;
+        written.map(|()| state.saved(saved, revision))
     }
 
     /// Ends all writing into the response, and says whether anybody looked at the session.
@@ -163,20 +165,21 @@ impl<S: Source + ?Sized> Shared<S> {
     /// Ends all writing and says what is to be done with a cookie session. With `discard`, changes that were not saved are
     /// dropped.
     pub(crate) fn seal(&self, discard: bool) -> Sealed {
-        let accessed = self.close();
-        if !accessed {
-            return Sealed {
-                accessed,
-                action: Ok(Action::Keep),
-            };
+        let mut state = self.lock();
+        state.sealed = true;
+        let accessed = state.opened;
+        if state.saving {
+            // A save that has begun is in the response, so it is waited for; those that stand behind it are refused.
+            drop(state);
+            drop(self.committing.lock());
+            state = self.lock();
         }
-        // A save that has begun is in the response, so it is waited for; those that stand behind it are refused.
-        drop(self.committing.lock());
-        let rolls = self.source.lifetime().is_some_and(|lifetime| lifetime.rolling);
-        let action = if discard || !self.lock().is_touched(rolls) {
+        let rolls = || self.source.lifetime().is_some_and(|lifetime| lifetime.rolling);
+        let action = if !accessed || discard || !state.is_touched(rolls()) {
             Ok(Action::Keep)
         } else {
             // The clock is the user's, so it is asked without the lock; the seal holds meanwhile.
+            drop(state);
             let now = self.source.now();
             self.lock().decide(&self.source, now)
         };
@@ -187,7 +190,7 @@ impl<S: Source + ?Sized> Shared<S> {
         let state = self.lock();
         if state.opened {
             if let Some(error) = &state.stored.failed {
-                return Err(error.clone());
+                return Err(Error::clone(error));
             }
             return Ok(state);
         }
@@ -221,10 +224,8 @@ impl<S: Source + ?Sized> HasTurns for Shared<S> {
 
 impl<S: Source + ?Sized> Drop for Shared<S> {
     fn drop(&mut self) {
-        let state = self.lock();
-        let forgotten = state.stored.late && state.is_order_due();
-        drop(state);
-        if forgotten {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if state.stored.late && state.is_order_due() {
             self.source.forgotten();
         }
     }

@@ -19,16 +19,33 @@ impl SmallText {
     }
 }
 
+impl SmallText {
+    pub(crate) fn set(&mut self, text: &str) {
+        if let Self::Inline { bytes, len } = self
+            && let Some(start) = bytes.get_mut(..text.len())
+        {
+            start.copy_from_slice(text.as_bytes());
+            *len = text.len();
+        } else {
+            *self = Self::Heap(text.into());
+        }
+    }
+}
+
+impl Default for SmallText {
+    fn default() -> Self {
+        Self::Inline {
+            bytes: [0; INLINE],
+            len: 0,
+        }
+    }
+}
+
 impl From<&str> for SmallText {
     fn from(text: &str) -> Self {
-        let mut bytes = [0; INLINE];
-        match bytes.get_mut(..text.len()) {
-            Some(start) => {
-                start.copy_from_slice(text.as_bytes());
-                Self::Inline { bytes, len: text.len() }
-            }
-            None => Self::Heap(text.into()),
-        }
+        let mut copy = Self::default();
+        copy.set(text);
+        copy
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    data::Data,
+    data::Base,
     id::SessionId,
     job::Spawner,
     lifetime::Lifetime,
@@ -50,7 +50,7 @@ pub(crate) trait Source: Send + Sync {
         Box::pin(ready(Ok(Opened::default())))
     }
     /// Carries out an order, and makes its cookie what the response will carry. Calls do not overlap.
-    fn commit<'a>(&'a self, order: &'a Order) -> Answer<'a, Result<Outcome, Error>> {
+    fn commit<'a>(&'a self, order: &'a mut Order) -> Answer<'a, Result<Outcome, Error>> {
         let _ = order;
         Box::pin(ready(Ok(Outcome::Gone)))
     }
@@ -93,7 +93,7 @@ pub(crate) trait Source: Send + Sync {
 #[derive(Default)]
 pub(crate) struct Opened {
     /// The valid session, if one came.
-    pub(crate) session: Option<(Data, Meta)>,
+    pub(crate) session: Option<(Base, Meta)>,
     /// Why there is none although a cookie came.
     pub(crate) rejected: Option<Reject>,
     /// Whether there is any cookie of ours that could be removed.

@@ -15,6 +15,8 @@ use crate::error::{Error, Reject};
 pub(crate) struct State {
     pub(super) opened: bool,
     pub(super) sealed: bool,
+    /// A save into a cookie is at work.
+    pub(super) saving: bool,
     /// Sealed, but the response waits for a commit: what is saved before that still goes with it.
     pub(super) held_back: bool,
     /// A valid session came with the request, or was saved since.
@@ -44,9 +46,9 @@ impl State {
         self.present = opened.present;
         self.rejected = opened.rejected;
         self.stored = opened.stored;
-        if let Some((data, meta)) = opened.session {
+        if let Some((base, meta)) = opened.session {
             self.known = true;
-            self.data = data;
+            self.data = Data::on(base);
             self.meta = meta;
         } else if self.stored.behind == Behind::Unloaded {
             self.data = Data::unloaded();

@@ -1,7 +1,7 @@
 //! What is known of the record behind a stored session.
 
 use super::{
-    data::Data,
+    data::{Base, Data},
     order::Sets,
     payload::{Meta, Millis},
     source::Opened,
@@ -48,7 +48,7 @@ pub(crate) struct Stored {
     /// There is a record behind the ticket, but it does not count: its time is wrong, or it is one of several.
     pub(crate) refused: bool,
     /// The last load failed, and until one succeeds this is the answer.
-    pub(super) failed: Option<Error>,
+    pub(super) failed: Option<Box<Error>>,
     /// Changed after the response has left, and not saved.
     pub(super) late: bool,
 }
@@ -196,11 +196,11 @@ impl State {
         self.present = opened.present;
         self.rejected = opened.rejected;
         self.known = opened.session.is_some();
-        if let Some((data, meta)) = opened.session {
-            self.data.ground_on(data);
+        if let Some((base, meta)) = opened.session {
+            self.data.ground_on(base);
             self.meta = meta;
         } else {
-            self.data.ground_on(Data::default());
+            self.data.ground_on(Base::default());
             self.meta = Meta::default();
         }
         if pending.authenticated {

@@ -4,7 +4,7 @@ use super::index::{Member, NotAnObject, Span, index};
 
 /// A text that is indexed once and never changed.
 #[derive(Clone, Default)]
-pub(super) struct Text {
+pub(crate) struct Text {
     /// Empty for no object at all.
     json: String,
     members: Vec<Member>,
@@ -17,6 +17,14 @@ impl Text {
         u32::try_from(json.len()).map_err(|_| NotAnObject)?;
         let members = index(&json)?;
         Ok(Self { json, members })
+    }
+
+    /// No object at all.
+    pub(super) const fn none() -> Self {
+        Self {
+            json: String::new(),
+            members: Vec::new(),
+        }
     }
 
     /// An empty object with room for others.

@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, fmt, sync::Arc};
 
-use super::text::Text;
+use super::{index::in_order, text::Text};
 
 /// The values of a stored session: the JSON text of each, by key, in the order of the keys. A clone is cheap, and a change
 /// copies all of them once: [`collect`](Iterator::collect) pairs instead of setting them one by one.
@@ -10,8 +10,8 @@ use super::text::Text;
 /// `Debug` shows neither keys nor values.
 #[derive(Clone, Default)]
 pub struct Values {
-    /// In the order of the keys, and no key twice.
-    text: Arc<Text>,
+    /// In the order of the keys, and no key twice. `None` for no values.
+    text: Option<Arc<Text>>,
 }
 
 impl Values {
@@ -24,7 +24,7 @@ impl Values {
     /// The JSON text under `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.text.get(key)
+        self.text().get(key)
     }
 
     /// Sets the JSON text under `key`.
@@ -41,18 +41,18 @@ impl Values {
 
     /// Sets or removes several at once. Of a key that comes twice, the last one counts.
     pub(crate) fn change(&mut self, changes: Vec<(&str, Option<&str>)>) {
-        self.text = Arc::new(merge(&self.text, changes));
+        self.text = Some(Arc::new(merge(self.text(), changes)));
     }
 
     /// Keys and JSON texts, in the order of the keys.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.text.iter()
+        self.text().iter()
     }
 
     /// The number of keys.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.text.members().len()
+        self.text().members().len()
     }
 
     /// Whether there are no keys.
@@ -63,14 +63,17 @@ impl Values {
 
     /// All of them as the text of one JSON object.
     pub(super) fn text(&self) -> &Text {
-        &self.text
+        static NONE: Text = Text::none();
+        self.text.as_deref().unwrap_or(&NONE)
     }
 }
 
 /// The members of a text and changes of them, in the order of their keys.
 fn merge(before: &Text, mut changes: Vec<(&str, Option<&str>)>) -> Text {
-    // Stable, so that of equal keys the last one stands last.
-    changes.sort_by(|(a, _), (b, _)| a.cmp(b));
+    if changes.len() > 1 {
+        let order = in_order(changes.len(), &|at| changes[at].0);
+        changes = order.into_iter().map(|at| changes[at]).collect();
+    }
     let added: usize = changes
         .iter()
         .map(|(key, json)| json.map_or(0, |json| key.len() + json.len() + 4))

@@ -1,54 +1,54 @@
 //! A store behind a pointer, so that layer and session are not generic over it.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin};
 
 use super::{Applied, Changes, Created, HashedTicket, Loaded, Record, Store, StoredSession, Which};
 use crate::{error::Error, session::SessionId};
 
-type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
-/// [`Store`], with futures that own what they need: a commit may outlive its request.
+/// [`Store`], with its futures in boxes.
 pub(crate) trait ErasedStore: Send + Sync {
-    fn load(self: Arc<Self>, ticket: HashedTicket, now: u64) -> Answer<Loaded>;
-    fn create(self: Arc<Self>, id: SessionId, record: Record, now: u64) -> Answer<Created>;
-    fn apply(self: Arc<Self>, ticket: HashedTicket, changes: Changes, now: u64) -> Answer<Applied>;
-    fn delete(self: Arc<Self>, ticket: HashedTicket, now: u64) -> Answer<bool>;
+    fn load<'a>(&'a self, ticket: &'a HashedTicket, now: u64) -> Answer<'a, Loaded>;
+    fn create<'a>(&'a self, id: &'a SessionId, record: &'a Record, now: u64) -> Answer<'a, Created>;
+    fn apply<'a>(&'a self, ticket: &'a HashedTicket, changes: &'a Changes, now: u64) -> Answer<'a, Applied>;
+    fn delete<'a>(&'a self, ticket: &'a HashedTicket, now: u64) -> Answer<'a, bool>;
     fn keeps_owners(&self) -> bool;
-    fn sessions_of(self: Arc<Self>, owner: String, now: u64) -> Answer<Vec<StoredSession>>;
-    fn delete_of(self: Arc<Self>, owner: String, which: Which) -> Answer<u64>;
-    fn delete_begun_before(self: Arc<Self>, epoch: u64) -> Answer<u64>;
+    fn sessions_of<'a>(&'a self, owner: &'a str, now: u64) -> Answer<'a, Vec<StoredSession>>;
+    fn delete_of<'a>(&'a self, owner: &'a str, which: &'a Which) -> Answer<'a, u64>;
+    fn delete_begun_before(&self, epoch: u64) -> Answer<'_, u64>;
 }
 
 impl<S: Store> ErasedStore for S {
-    fn load(self: Arc<Self>, ticket: HashedTicket, now: u64) -> Answer<Loaded> {
-        Box::pin(async move { Store::load(&*self, &ticket, now).await })
+    fn load<'a>(&'a self, ticket: &'a HashedTicket, now: u64) -> Answer<'a, Loaded> {
+        Box::pin(Store::load(self, ticket, now))
     }
 
-    fn create(self: Arc<Self>, id: SessionId, record: Record, now: u64) -> Answer<Created> {
-        Box::pin(async move { Store::create(&*self, &id, &record, now).await })
+    fn create<'a>(&'a self, id: &'a SessionId, record: &'a Record, now: u64) -> Answer<'a, Created> {
+        Box::pin(Store::create(self, id, record, now))
     }
 
-    fn apply(self: Arc<Self>, ticket: HashedTicket, changes: Changes, now: u64) -> Answer<Applied> {
-        Box::pin(async move { Store::apply(&*self, &ticket, &changes, now).await })
+    fn apply<'a>(&'a self, ticket: &'a HashedTicket, changes: &'a Changes, now: u64) -> Answer<'a, Applied> {
+        Box::pin(Store::apply(self, ticket, changes, now))
     }
 
-    fn delete(self: Arc<Self>, ticket: HashedTicket, now: u64) -> Answer<bool> {
-        Box::pin(async move { Store::delete(&*self, &ticket, now).await })
+    fn delete<'a>(&'a self, ticket: &'a HashedTicket, now: u64) -> Answer<'a, bool> {
+        Box::pin(Store::delete(self, ticket, now))
     }
 
     fn keeps_owners(&self) -> bool {
         Store::keeps_owners(self)
     }
 
-    fn sessions_of(self: Arc<Self>, owner: String, now: u64) -> Answer<Vec<StoredSession>> {
-        Box::pin(async move { Store::sessions_of(&*self, &owner, now).await })
+    fn sessions_of<'a>(&'a self, owner: &'a str, now: u64) -> Answer<'a, Vec<StoredSession>> {
+        Box::pin(Store::sessions_of(self, owner, now))
     }
 
-    fn delete_of(self: Arc<Self>, owner: String, which: Which) -> Answer<u64> {
-        Box::pin(async move { Store::delete_of(&*self, &owner, &which).await })
+    fn delete_of<'a>(&'a self, owner: &'a str, which: &'a Which) -> Answer<'a, u64> {
+        Box::pin(Store::delete_of(self, owner, which))
     }
 
-    fn delete_begun_before(self: Arc<Self>, epoch: u64) -> Answer<u64> {
-        Box::pin(async move { Store::delete_begun_before(&*self, epoch).await })
+    fn delete_begun_before(&self, epoch: u64) -> Answer<'_, u64> {
+        Box::pin(Store::delete_begun_before(self, epoch))
     }
 }
