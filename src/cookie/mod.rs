@@ -9,6 +9,6 @@ pub use self::attributes::Scope;
 pub(crate) use self::{
     attributes::{Attributes, is_name},
     chunk::{Chunks, MAX_PARTS},
-    read::{Found, scan},
+    read::{Found, Names},
     write::{is_cookie_text, line},
 };

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     codec::{Codec, Format, Spelling},
-    cookie::{Attributes, Chunks, Found, MAX_PARTS, is_name, line},
+    cookie::{Attributes, Chunks, Found, MAX_PARTS, Names, is_name, line},
     error::Error,
     session::{Lifetime, Millis, millis},
 };
@@ -25,7 +25,7 @@ pub(crate) struct Built {
     pub(super) lifetime: Lifetime,
     pub(super) fallbacks: Vec<BuiltFallback>,
     /// All names that are looked for; everything else names them by their number.
-    pub(super) names: Vec<Box<[u8]>>,
+    pub(super) names: Names,
     pub(super) removals: Vec<Removal>,
     pub(super) newest_wins: bool,
     pub(super) discard_on_server_error: bool,
@@ -98,7 +98,7 @@ impl Built {
         // Another framework's spelling says for itself whether there is a Max-Age.
         let sends_max_age = codec.spelling(&binding).is_none() && !settings.browser_session;
 
-        let mut names = Names::default();
+        let mut names = Numbered::default();
         let own = Reader::new(codec, &name, settings.parts, &mut names)?;
         let mut removals = Vec::new();
         for &number in [own.name].iter().chain(&own.parts).chain(&own.companions) {
@@ -156,7 +156,7 @@ impl Built {
             sends_max_age,
             lifetime: lifetime(settings, &own.format),
             fallbacks,
-            names: names.into_bytes(),
+            names: names.sought(),
             removals,
             newest_wins: newest_wins(settings, &attributes),
             discard_on_server_error: settings.discard_on_server_error,
@@ -182,7 +182,7 @@ impl Built {
 }
 
 impl Reader {
-    fn new(codec: Box<dyn Codec>, name: &str, parts: usize, names: &mut Names) -> Result<Self, Error> {
+    fn new(codec: Box<dyn Codec>, name: &str, parts: usize, names: &mut Numbered) -> Result<Self, Error> {
         let format = codec.format();
         if !(1..=MAX_PARTS).contains(&parts) {
             return Err(Error::config(format!(
@@ -226,7 +226,7 @@ impl BuiltFallback {
         settings: &Settings,
         attributes: &Attributes,
         own_name: &str,
-        names: &mut Names,
+        names: &mut Numbered,
     ) -> Result<Self, Error> {
         let mut codec = (fallback.codec)();
         let format = codec.format();
@@ -298,9 +298,9 @@ fn newest_wins(settings: &Settings, attributes: &Attributes) -> bool {
 
 /// Distinct names and their numbers.
 #[derive(Default)]
-struct Names(Vec<String>);
+struct Numbered(Vec<String>);
 
-impl Names {
+impl Numbered {
     fn number(&mut self, name: &str) -> usize {
         self.0.iter().position(|known| known == name).unwrap_or_else(|| {
             self.0.push(name.to_owned());
@@ -313,11 +313,8 @@ impl Names {
         format!("{}=", self.0[number])
     }
 
-    fn into_bytes(self) -> Vec<Box<[u8]>> {
-        self.0
-            .into_iter()
-            .map(|name| name.into_bytes().into_boxed_slice())
-            .collect()
+    fn sought(self) -> Names {
+        Names::new(self.0.into_iter().map(|name| name.into_bytes().into()).collect())
     }
 }
 

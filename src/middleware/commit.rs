@@ -18,7 +18,7 @@ pub(super) enum Answer {
     /// It may leave.
     Ready,
     /// The session could not be committed.
-    Failed(Failed),
+    Failed(Box<Failed>),
     /// A store is to be heard first.
     Waiting(Job),
 }
@@ -45,21 +45,25 @@ pub(super) fn answer(session: &Arc<Shared<Incoming>>, status: StatusCode, header
     let refresh = !discard && !caching::is_public(headers);
     match store.answered(session.clone(), discard, refresh) {
         Some(job) => Answer::Waiting(job),
-        None => heard(session, Ok(()), headers),
+        None => heard(session, Ok(()), headers).map_or(Answer::Ready, Answer::Failed),
     }
 }
 
 /// The store was heard.
-pub(super) fn heard(session: &Shared<Incoming>, committed: Result<(), Error>, headers: &mut HeaderMap) -> Answer {
+pub(super) fn heard(
+    session: &Shared<Incoming>,
+    committed: Result<(), Error>,
+    headers: &mut HeaderMap,
+) -> Option<Box<Failed>> {
     let saved = session.source.release().saved;
     match committed {
         Ok(()) => {}
         // The answer is good; there is only nothing to keep it in. No cookie: the client may have a newer one.
         Err(error @ Error::Gone) => event!(INFO, error = %error, "changes of a session were dropped"),
-        Err(error) => return failed(error, saved),
+        Err(error) => return Some(failed(error, saved)),
     }
     finish(session, saved, headers);
-    Answer::Ready
+    None
 }
 
 /// The lines and what caches are told go with the response.
@@ -98,11 +102,11 @@ fn commit(session: &Shared<Incoming>, discard: bool, headers: &mut HeaderMap) ->
             finish(session, lines, headers);
             Answer::Ready
         }
-        Err((error, saved)) => failed(error, saved),
+        Err((error, saved)) => Answer::Failed(failed(error, saved)),
     }
 }
 
-fn failed(error: Error, saved: Vec<HeaderValue>) -> Answer {
+fn failed(error: Error, saved: Vec<HeaderValue>) -> Box<Failed> {
     event!(ERROR, error = %error, "the session could not be committed");
-    Answer::Failed(Failed { error, saved })
+    Box::new(Failed { error, saved })
 }

@@ -75,48 +75,54 @@ where
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        loop {
-            let (mut response, session, answer) = if let Some(waiting) = this.waiting {
-                let committed = ready!(Pin::new(&mut waiting.job).poll(cx));
-                let Some(Waiting {
-                    mut response, session, ..
-                }) = this.waiting.take()
-                else {
-                    return Poll::Pending;
-                };
-                let answer = heard(&session, committed.map(|_| ()), response.headers_mut());
-                (response, session, answer)
-            } else {
-                let result = ready!(this.future.as_mut().poll(cx));
-                // Taken either way: after an error of the service nothing may be written any more.
-                let Some(session) = this.session.0.take() else {
-                    return Poll::Ready(result);
-                };
-                let mut response = match result {
-                    Ok(response) => response,
-                    Err(error) => {
-                        drop(Uncommitted(Some(session)));
-                        return Poll::Ready(Err(error));
-                    }
-                };
-                let answer = answer(&session, response.status(), response.headers_mut());
-                (response, session, answer)
+        let this = self.project();
+        if this.waiting.is_none() {
+            let result = ready!(this.future.poll(cx));
+            // Taken either way: after an error of the service nothing may be written any more.
+            let Some(session) = this.session.0.take() else {
+                return Poll::Ready(result);
             };
-            match answer {
-                Answer::Ready => {}
-                Answer::Failed(Failed { error, saved }) => {
-                    response = this.on_error.error_response(error, response);
-                    finish(&session, saved, response.headers_mut());
+            let mut response = match result {
+                Ok(response) => response,
+                Err(error) => {
+                    drop(Uncommitted(Some(session)));
+                    return Poll::Ready(Err(error));
                 }
-                Answer::Waiting(job) => {
-                    *this.waiting = Some(Waiting { response, session, job });
-                    continue;
-                }
+            };
+            match answer(&session, response.status(), response.headers_mut()) {
+                Answer::Ready => return Poll::Ready(Ok(response)),
+                Answer::Failed(failed) => return Poll::Ready(Ok(replace(&session, response, *failed, this.on_error))),
+                Answer::Waiting(job) => *this.waiting = Some(Waiting { response, session, job }),
             }
-            return Poll::Ready(Ok(response));
         }
+        let Some(waiting) = this.waiting else {
+            return Poll::Pending;
+        };
+        let committed = ready!(Pin::new(&mut waiting.job).poll(cx));
+        let Some(Waiting {
+            mut response, session, ..
+        }) = this.waiting.take()
+        else {
+            return Poll::Pending;
+        };
+        if let Some(failed) = heard(&session, committed.map(|_| ()), response.headers_mut()) {
+            response = replace(&session, response, *failed, this.on_error);
+        }
+        Poll::Ready(Ok(response))
     }
+}
+
+/// The session could not be committed.
+#[cold]
+fn replace<B, R: ErrorResponse<B>>(
+    session: &Shared<Incoming>,
+    response: Response<B>,
+    failed: Failed,
+    on_error: &mut R,
+) -> Response<B> {
+    let mut response = on_error.error_response(failed.error, response);
+    finish(session, failed.saved, response.headers_mut());
+    response
 }
 
 impl<F, B, R> std::fmt::Debug for ResponseFuture<F, B, R> {

@@ -17,7 +17,6 @@ use super::{
     settings::Insert,
 };
 use crate::{
-    cookie::scan,
     error::Error,
     event::event,
     session::{Session, Shared},
@@ -74,7 +73,7 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let session = match &self.built {
             Ok(built) => {
-                let found = scan(request.headers(), &built.names);
+                let found = built.names.find(request.headers());
                 let shared = Arc::new(Shared::new(Incoming::new(Arc::clone(built), found)));
                 let shadows = (self.insert)(request.extensions_mut(), Session::of(shared.clone()));
                 if shadows && !built.warned_of_shadow.swap(true, Ordering::Relaxed) {
