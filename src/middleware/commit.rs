@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header::SET_COOKIE};
 
-use super::{caching, request::Incoming};
+use super::{
+    caching,
+    request::{Cookies, Incoming},
+};
 use crate::{
     error::Error,
     event::event,
@@ -62,15 +65,15 @@ pub(super) fn heard(
         Err(error @ Error::Gone) => event!(INFO, error = %error, "changes of a session were dropped"),
         Err(error) => return Some(failed(error, saved)),
     }
-    finish(session, saved, headers);
+    finish(session, saved, false, headers);
     None
 }
 
-/// The lines and what caches are told go with the response.
-pub(super) fn finish(session: &Shared<Incoming>, lines: Vec<HeaderValue>, headers: &mut HeaderMap) {
-    let sent = !lines.is_empty();
-    for line in lines {
+/// What was saved and what caches are told goes with the response.
+pub(super) fn finish(session: &Shared<Incoming>, saved: Vec<HeaderValue>, mut sent: bool, headers: &mut HeaderMap) {
+    for line in saved {
         headers.append(SET_COOKIE, line);
+        sent = true;
     }
     caching::tell(headers, sent, &session.source.built.warned_of_public);
 }
@@ -82,28 +85,36 @@ fn commit(session: &Shared<Incoming>, discard: bool, headers: &mut HeaderMap) ->
     if !accessed {
         return Answer::Ready;
     }
-    let lines = match action {
-        Ok(Action::Keep) => Ok(cookies.saved),
-        Ok(Action::Remove) => Ok(built.remove(&cookies.found)),
+    let action = match action {
         // A mere refresh is not worth an uncacheable page; the next one will do.
-        Ok(Action::Refresh(_)) if caching::is_public(headers) => Ok(cookies.saved),
-        Ok(Action::Refresh(payload)) => built.write(&payload, &cookies.found).or_else(|error| {
-            event!(WARN, error = %error, "a session could not be prolonged");
-            Ok(cookies.saved)
-        }),
-        Ok(Action::Write(payload)) => match built.write(&payload, &cookies.found) {
-            Ok(lines) => Ok(lines),
-            Err(error) => Err((error, cookies.saved)),
-        },
-        Err(error) => Err((error, cookies.saved)),
+        Ok(Action::Refresh(_)) if caching::is_public(headers) => Ok(Action::Keep),
+        action => action,
     };
-    match lines {
-        Ok(lines) => {
-            finish(session, lines, headers);
-            Answer::Ready
+    // What was saved stands until something newer is sent.
+    let Cookies { found, mut saved } = cookies;
+    let mut sent = false;
+    let send = &mut |line| {
+        headers.append(SET_COOKIE, line);
+        sent = true;
+    };
+    match action {
+        Ok(Action::Keep) => {}
+        Ok(Action::Remove) => {
+            built.remove(&found, send);
+            saved.clear();
         }
-        Err((error, saved)) => Answer::Failed(failed(error, saved)),
+        Ok(Action::Write(payload)) => match built.write(&payload, &found, send) {
+            Ok(()) => saved.clear(),
+            Err(error) => return Answer::Failed(failed(error, saved)),
+        },
+        Ok(Action::Refresh(payload)) => match built.write(&payload, &found, send) {
+            Ok(()) => saved.clear(),
+            Err(error) => event!(WARN, error = %error, "a session could not be prolonged"),
+        },
+        Err(error) => return Answer::Failed(failed(error, saved)),
     }
+    finish(session, saved, sent, headers);
+    Answer::Ready
 }
 
 fn failed(error: Error, saved: Vec<HeaderValue>) -> Box<Failed> {

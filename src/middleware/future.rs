@@ -121,7 +121,7 @@ fn replace<B, R: ErrorResponse<B>>(
     on_error: &mut R,
 ) -> Response<B> {
     let mut response = on_error.error_response(failed.error, response);
-    finish(session, failed.saved, response.headers_mut());
+    finish(session, failed.saved, false, response.headers_mut());
     response
 }
 

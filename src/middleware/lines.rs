@@ -2,13 +2,16 @@
 
 use http::HeaderValue;
 
-use super::built::{Built, Removal};
+use super::built::Built;
 use crate::{
     codec,
     cookie::{Chunks, Found, is_cookie_text, line},
     error::Error,
     session::Payload,
 };
+
+/// Takes a line.
+type Send<'a> = &'a mut dyn FnMut(HeaderValue);
 
 /// The cookies of a session as `name=value`: one, and seldom more.
 struct Pairs {
@@ -17,32 +20,33 @@ struct Pairs {
 }
 
 impl Built {
-    /// The lines of a live cookie, and of what has to go with it.
-    pub(super) fn write(&self, payload: &Payload, found: &Found) -> Result<Vec<HeaderValue>, Error> {
+    /// Makes the lines of a live cookie, and of what has to go with it. Nothing is sent if that fails.
+    pub(super) fn write(&self, payload: &Payload, found: &Found, send: Send<'_>) -> Result<(), Error> {
         let max_age = if self.sends_max_age {
             self.lifetime.seconds_left(&payload.meta)
         } else {
             None
         };
         let Pairs { first, further } = self.pairs(payload)?;
+        let first = line(first, &self.live, max_age)?;
+        let further: Vec<_> = further
+            .into_iter()
+            .map(|pair| line(pair, &self.live, max_age))
+            .collect::<Result<_, _>>()?;
         // Removals first: where a browser does not tell the scopes apart, the live cookie has the last word.
-        let is_live = |removal: &Removal| removal.own && self.is_live(removal.name, further.len());
-        let removals = self
-            .removals
+        self.removals
             .iter()
-            .filter(|removal| !is_live(removal) && removal.is_due(found));
-        let mut lines: Vec<HeaderValue> = removals.map(|removal| removal.line.clone()).collect();
-        lines.reserve_exact(1 + further.len());
-        for pair in std::iter::once(first).chain(further) {
-            lines.push(line(pair, &self.live, max_age)?);
-        }
-        Ok(lines)
+            .filter(|removal| !(removal.own && self.is_live(removal.name, further.len())) && removal.is_due(found))
+            .for_each(|removal| send(removal.line.clone()));
+        send(first);
+        further.into_iter().for_each(send);
+        Ok(())
     }
 
-    /// The lines that remove every cookie of ours that the request brought, or may not have been able to bring.
-    pub(super) fn remove(&self, found: &Found) -> Vec<HeaderValue> {
-        let due = self.removals.iter().filter(|removal| removal.is_due(found));
-        due.map(|removal| removal.line.clone()).collect()
+    /// Removes every cookie of ours that the request brought, or may not have been able to bring.
+    pub(super) fn remove(&self, found: &Found, send: Send<'_>) {
+        let lines = self.removals.iter().filter(|removal| removal.is_due(found));
+        lines.map(|removal| removal.line.clone()).for_each(send);
     }
 
     /// A `Cookie` header that holds this session.

@@ -88,12 +88,13 @@ impl Source for Incoming {
     }
 
     fn write(&self, action: Action) -> Result<(), Error> {
-        let found = self.found();
-        let lines = match action {
+        let (found, mut lines) = (self.found(), Vec::new());
+        let send = &mut |line| lines.push(line);
+        match action {
             Action::Keep => return Ok(()),
-            Action::Write(payload) | Action::Refresh(payload) => self.built.write(&payload, &found)?,
-            Action::Remove => self.built.remove(&found),
-        };
+            Action::Write(payload) | Action::Refresh(payload) => self.built.write(&payload, &found, send)?,
+            Action::Remove => self.built.remove(&found, send),
+        }
         self.save(lines);
         Ok(())
     }

@@ -184,7 +184,8 @@ impl BuiltStore {
         match order.write {
             Write::Nothing => {
                 if order.send {
-                    lines = Some(built.remove(&request.found()));
+                    let removals = lines.insert(Vec::new());
+                    built.remove(&request.found(), &mut |line| removals.push(line));
                 }
             }
             Write::Create => {
@@ -307,7 +308,11 @@ impl BuiltStore {
             json: ticket.ticket.text(),
             meta: order.meta,
         };
-        request.built.write(&payload, &request.found()).map(Some)
+        let mut lines = Vec::with_capacity(1);
+        request
+            .built
+            .write(&payload, &request.found(), &mut |line| lines.push(line))?;
+        Ok(Some(lines))
     }
 
     /// Ends an owner's oldest sessions if there are too many now. That it fails is no reason to fail a login.
