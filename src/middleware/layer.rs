@@ -17,7 +17,7 @@ use super::{
     error_response::DefaultErrorResponse,
     service::SessionService,
     settings::Settings,
-    stored::{BuiltStore, TicketText},
+    stored::{TicketText, backend},
     tagged::Tagged,
 };
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
     event::event,
     key::{KeyRing, random},
     session::{Payload, system_time},
-    store::{ErasedStore, Store},
+    store::Store,
 };
 
 const TWO_WEEKS: Duration = Duration::from_secs(14 * 86_400);
@@ -108,10 +108,7 @@ impl SessionLayer {
     /// # Ok::<(), http_session::Error>(())
     /// ```
     pub fn with_store<S: Store>(store: S) -> Self {
-        let store: Arc<dyn ErasedStore> = Arc::new(store);
-        Self::with_codec(TicketText).set(|settings| {
-            settings.store = Some(Arc::new(move |settings, name| BuiltStore::new(&store, settings, name)));
-        })
+        Self::with_codec(TicketText).set(|settings| settings.store = Some(backend(store)))
     }
 
     /// Sessions in the cookie, in a format of your own or of another framework.

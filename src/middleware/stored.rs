@@ -9,7 +9,7 @@ use super::{
     open::{Chosen, admit_record},
     request::Incoming,
     runtime::within,
-    settings::{Settings, Spawn},
+    settings::{MakeBackend, Spawn},
     tickets::{Hashed, Tickets},
 };
 use crate::{
@@ -22,8 +22,8 @@ use crate::{
         Base, Delta, Job, LAST_MILLIS, Meta, Opened, Order, Outcome, SessionId, Shared, Source, Spawner, Stored, Write,
     },
     store::{
-        Applied, Changes, Created, ErasedStore, Field, HashedTicket, Hasher, Loaded, Record, StoredSession, Ticket,
-        Which,
+        Applied, Changes, Created, ErasedStore, Field, HashedTicket, Hasher, Loaded, Record, Store, StoredSession,
+        Ticket, Which,
     },
 };
 
@@ -48,12 +48,30 @@ pub(super) trait Backend: Send + Sync {
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
-pub(super) struct BuiltStore {
+struct BuiltStore {
     store: Arc<dyn ErasedStore>,
     hasher: Hasher,
     timeout: Option<Duration>,
     spawn: Option<Spawn>,
     max_sessions: Option<usize>,
+}
+
+/// What `with_store` was given, for whatever settings it will meet.
+pub(super) fn backend(store: impl Store) -> MakeBackend {
+    let store: Arc<dyn ErasedStore> = Arc::new(store);
+    Arc::new(move |settings, name| {
+        let built = BuiltStore {
+            store: store.clone(),
+            hasher: Hasher::new(&settings.app, name),
+            timeout: settings.store_timeout,
+            spawn: settings.spawn.clone(),
+            max_sessions: settings.max_sessions,
+        };
+        if built.max_sessions.is_some() {
+            built.check_owners()?;
+        }
+        Ok(Box::new(built))
+    })
 }
 
 impl Backend for BuiltStore {
@@ -119,25 +137,6 @@ impl Drop for Lent<'_> {
 }
 
 impl BuiltStore {
-    /// What `with_store` was given, under the layer's settings.
-    pub(super) fn new(
-        store: &Arc<dyn ErasedStore>,
-        settings: &Settings,
-        name: &str,
-    ) -> Result<Box<dyn Backend>, Error> {
-        let built = Self {
-            store: store.clone(),
-            hasher: Hasher::new(&settings.app, name),
-            timeout: settings.store_timeout,
-            spawn: settings.spawn.clone(),
-            max_sessions: settings.max_sessions,
-        };
-        if built.max_sessions.is_some() {
-            built.check_owners()?;
-        }
-        Ok(Box::new(built))
-    }
-
     async fn load(&self, built: &Built, tickets: &Tickets) -> Result<Opened, Error> {
         let came = tickets.all();
         let mut is_there = false;
