@@ -1,6 +1,6 @@
 //! The members of one JSON object, found without parsing their values.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BinaryHeap, fmt};
 
 use serde_core::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -216,12 +216,11 @@ fn merge_many(members: &mut Vec<Member>, text: &str) {
     members.retain(|_| dropped.next() != Some(true));
 }
 
-/// The numbers from 0 up to `len` in the order of their keys, and those of equal keys in their own. For all who sort here, so
-/// that programs contain it once.
+/// The numbers from 0 up to `len` in the order of their keys, and those of equal keys in their own. By a heap, which is a tenth of
+/// the code of the other sorts, and seldom asked.
 pub(super) fn in_order<'t>(len: usize, key: &dyn Fn(usize) -> &'t str) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..len).collect();
-    order.sort_unstable_by(|&a, &b| key(a).cmp(key(b)).then(a.cmp(&b)));
-    order
+    let keys: BinaryHeap<(&str, usize)> = (0..len).map(|at| (key(at), at)).collect();
+    keys.into_sorted_vec().into_iter().map(|(_, at)| at).collect()
 }
 
 /// Whether two JSON values mean the same: white space, escapes and the order of members do not count, the spelling of
