@@ -78,13 +78,17 @@ pub(super) fn finish(session: &Shared<Incoming>, saved: Vec<HeaderValue>, mut se
     caching::tell(headers, sent, &session.source.built.warned_of_public);
 }
 
-fn commit(session: &Shared<Incoming>, discard: bool, headers: &mut HeaderMap) -> Answer {
+fn commit(session: &Arc<Shared<Incoming>>, discard: bool, headers: &mut HeaderMap) -> Answer {
     let built = &session.source.built;
     let Sealed { accessed, action } = session.seal(discard);
-    let cookies = session.source.release();
     if !accessed {
+        // Without another handle all of it goes in a moment anyway.
+        if Arc::strong_count(session) > 1 {
+            session.source.release();
+        }
         return Answer::Ready;
     }
+    let cookies = session.source.release();
     let action = match action {
         // A mere refresh is not worth an uncacheable page; the next one will do.
         Ok(Action::Refresh(_)) if caching::is_public(headers) => Ok(Action::Keep),

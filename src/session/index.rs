@@ -1,6 +1,10 @@
 //! The members of one JSON object, found without parsing their values.
 
-use std::{borrow::Cow, collections::BinaryHeap, fmt};
+use std::{
+    borrow::Cow,
+    collections::{BinaryHeap, HashMap, hash_map::Entry},
+    fmt,
+};
 
 use serde_core::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -199,18 +203,24 @@ fn merge_few(members: &mut Vec<Member>, text: &str) {
 
 /// The same where comparing each with each would take too long.
 fn merge_many(members: &mut Vec<Member>, text: &str) {
-    let order = in_order(members.len(), &|at| members[at].key(text));
-    let repeated: Vec<&[usize]> = order
-        .chunk_by(|&a, &b| members[a].key(text) == members[b].key(text))
-        .filter(|group| group.len() > 1)
-        .collect();
-    let mut dropped = vec![false; members.len()];
-    for group in repeated {
-        if let [first, rest @ .., last] = group {
-            let value = members[*last].value;
-            members[*first].repeat(value);
-            rest.iter().chain([last]).for_each(|&at| dropped[at] = true);
+    let mut firsts: HashMap<&str, usize> = HashMap::with_capacity(members.len());
+    let mut repeats = Vec::new();
+    for (at, member) in members.iter().enumerate() {
+        match firsts.entry(member.key(text)) {
+            Entry::Occupied(first) => repeats.push((*first.get(), at)),
+            Entry::Vacant(place) => {
+                place.insert(at);
+            }
         }
+    }
+    if repeats.is_empty() {
+        return;
+    }
+    let mut dropped = vec![false; members.len()];
+    for (first, at) in repeats {
+        let value = members[at].value;
+        members[first].repeat(value);
+        dropped[at] = true;
     }
     let mut dropped = dropped.into_iter();
     members.retain(|_| dropped.next() != Some(true));
