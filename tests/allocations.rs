@@ -85,9 +85,10 @@ fn request(layer: &SessionLayer, headers: &HeaderMap, deed: Deed) -> (Allocation
         let info = measure(|| response = Some(at_once(service.call(request)).unwrap()));
         (info, response.unwrap())
     };
-    // The first request of a process pays for what is made once.
+    // The first request of a process pays for what is made once, and now and then a map grows.
     once();
-    once()
+    let runs = [(); 5].map(|()| once());
+    runs.into_iter().min_by_key(|(info, _)| info.count_total).unwrap()
 }
 
 fn at_once<F: Future>(future: F) -> F::Output {
@@ -229,8 +230,48 @@ fn memory() {
             ("large, read", 10, 2_172),
             ("small, write", 21, 4_683),
             ("large, write", 21, 7_413),
-            ("create", 26, 4_727),
+            ("create", 24, 4_459),
             ("forged", 9, 2_028),
         ],
     );
+}
+
+/// What a session no longer holds is not kept as room for more: the bound is about what is in memory.
+#[cfg(feature = "memory")]
+#[test]
+fn sessions_that_shrink_give_back_what_they_took() {
+    use http_session::{
+        SessionId,
+        store::{Changes, HashedTicket, MemoryStore, Record, SecretHash, Store as _},
+    };
+
+    const MAX_BYTES: u64 = 10 << 20;
+    let large = format!("\"{}\"", "x".repeat(100_000));
+    let change = |set: Option<&str>| {
+        let mut changes = Changes::new(1, 1_000);
+        match set {
+            Some(json) => changes.set.push(("key".to_owned(), json.to_owned())),
+            None => changes.removed.push("key".to_owned()),
+        }
+        changes
+    };
+    for changes in [change(None), change(Some("1")), change(Some(&large))] {
+        let store = MemoryStore::new().max_bytes(MAX_BYTES);
+        let held = measure(|| {
+            for number in 0..1_000_u64 {
+                let mut bytes = [7; 32];
+                bytes[..8].copy_from_slice(&number.to_le_bytes());
+                let ticket = HashedTicket {
+                    id: SessionId::from_bytes(bytes),
+                    secret: SecretHash::from_bytes(bytes),
+                };
+                let mut record = Record::new(ticket.secret, 0, 1_000);
+                record.values.set("key", &large);
+                at_once(store.create(&ticket.id, &record, 0)).unwrap();
+                drop(record);
+                let _ = at_once(store.apply(&ticket, &changes, 1)).unwrap();
+            }
+        });
+        assert!(held.bytes_current as u64 <= MAX_BYTES, "{} bytes", held.bytes_current);
+    }
 }

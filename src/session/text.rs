@@ -65,6 +65,17 @@ impl Text {
         self.json.push('}');
     }
 
+    /// Gives back much more room than was needed: a store keeps the text for long.
+    pub(super) fn shrink(&mut self) {
+        let is_wasteful = |capacity: usize, len: usize| capacity > len + len / 4 + 16;
+        if is_wasteful(self.json.capacity(), self.json.len()) {
+            self.json.shrink_to_fit();
+        }
+        if is_wasteful(self.members.capacity(), self.members.len()) {
+            self.members.shrink_to_fit();
+        }
+    }
+
     pub(super) fn json(&self) -> &str {
         &self.json
     }

@@ -100,6 +100,7 @@ fn merge(before: &Text, mut changes: Vec<(&str, Option<&str>)>) -> Text {
             text.push(key, json);
         }
     }
+    text.shrink();
     text
 }
 

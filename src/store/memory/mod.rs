@@ -133,11 +133,14 @@ impl MemoryStore {
         })
     }
 
-    /// Tells when a live session had to go for others.
-    fn ended(&self, kept: &Kept, now: u64) {
-        if !kept.record.is_live(now) {
-            return;
-        }
+    fn make_room(&self, now: u64) {
+        let ended = self.sessions.make_room();
+        let live = ended.iter().filter(|kept| kept.record.is_live(now));
+        live.for_each(|_| self.one_had_to_go());
+    }
+
+    /// A live session ended for others.
+    fn one_had_to_go(&self) {
         if self.warned.swap(true, Ordering::Relaxed) {
             event!(
                 DEBUG,
@@ -180,9 +183,8 @@ impl Store for MemoryStore {
     async fn create(&self, id: &SessionId, record: &Record, now: u64) -> Result<Created, Error> {
         let kept = self.kept(*id, record.clone(), None)?;
         let has_ended = |other: &Kept| !other.record.is_live(now);
-        let created = self
-            .sessions
-            .insert(*id, kept, has_ended, |ended| self.ended(ended, now));
+        let created = self.sessions.insert(*id, kept, has_ended);
+        self.make_room(now);
         Ok(if created { Created::Created } else { Created::Collision })
     }
 
@@ -195,7 +197,7 @@ impl Store for MemoryStore {
             }
             Ok(applied)
         });
-        self.sessions.make_room(|ended| self.ended(ended, now));
+        self.make_room(now);
         applied.unwrap_or(Ok(Applied::Gone))
     }
 
