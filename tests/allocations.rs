@@ -85,8 +85,8 @@ fn request(layer: &SessionLayer, headers: &HeaderMap, deed: Deed) -> (Allocation
         let info = measure(|| response = Some(at_once(service.call(request)).unwrap()));
         (info, response.unwrap())
     };
-    // The first request of a process pays for what is made once, and now and then a map grows.
-    once();
+    // The first requests pay for what is made once, be it for each of a store's sixteen maps, and now and then a map grows.
+    (0..200).for_each(|_| drop(once()));
     let runs = [(); 5].map(|()| once());
     runs.into_iter().min_by_key(|(info, _)| info.count_total).unwrap()
 }
