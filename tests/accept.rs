@@ -265,6 +265,7 @@ fn an_accepted_cookie_has_no_longer_life_than_the_layers_own() {
     let layer = SessionLayer::encrypted(key())
         .clock(clock.reader())
         .max_age(DAY)
+        .anonymous_max_age(None)
         .also_accept(Signed::new(old_key.clone()), Until::forever());
     let cookie = header(&old, "alice");
     let written = clock.now();
@@ -293,6 +294,7 @@ fn a_used_session_in_an_accepted_format_is_refreshed_into_the_layers_own() {
     let layer = SessionLayer::with_codec(Plain::new())
         .clock(clock.reader())
         .rolling(true)
+        .anonymous_max_age(None)
         .also_accept(
             Fallback::new(Signed::new(old_key)).cookie_name("__Host-old"),
             Until::forever(),

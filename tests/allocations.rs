@@ -267,7 +267,7 @@ fn sessions_that_shrink_give_back_what_they_took() {
                 };
                 let mut record = Record::new(ticket.secret, 0, 1_000);
                 record.values.set("key", &large);
-                at_once(store.create(&ticket.id, &record, 0)).unwrap();
+                at_once(store.create(&ticket.id, &record, None, 0)).unwrap();
                 drop(record);
                 let _ = at_once(store.apply(&ticket, &changes, 1)).unwrap();
             }

@@ -25,7 +25,7 @@ use http::{
 };
 use http_session::{
     Error, Key, Session, SessionId, SessionLayer, Tagged,
-    store::{Applied, Changes, Created, HashedTicket, Loaded, Record, Store},
+    store::{Applied, Changes, Created, HashedTicket, Loaded, Login, Record, Store},
 };
 use serde::{Deserialize, Serialize};
 use support::{Jar, set_cookies};
@@ -422,7 +422,7 @@ impl Store for Away {
         Err(Error::store("the cable is out"))
     }
 
-    async fn create(&self, _: &SessionId, _: &Record, _: u64) -> Result<Created, Error> {
+    async fn create(&self, _: &SessionId, _: &Record, _: Option<&Login>, _: u64) -> Result<Created, Error> {
         Err(Error::store("the cable is out"))
     }
 

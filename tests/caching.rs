@@ -571,6 +571,7 @@ fn a_mere_refresh_is_skipped_on_a_public_response_and_made_on_the_next_one() {
         let layer = SessionLayer::encrypted(key())
             .max_age(10 * DAY)
             .rolling(true)
+            .anonymous_max_age(None)
             .clock(clock.reader())
             .build()
             .unwrap();
@@ -607,6 +608,7 @@ fn a_change_is_sent_on_a_public_response_all_the_same() {
     let layer = SessionLayer::encrypted(key())
         .max_age(10 * DAY)
         .rolling(true)
+        .anonymous_max_age(None)
         .clock(clock.reader())
         .build()
         .unwrap();

@@ -338,7 +338,7 @@ fn every_part_has_the_attributes_of_the_whole() {
     assert!(
         attributes
             .iter()
-            .all(|one| *one == attributes[0] && one.contains("Max-Age=1209600"))
+            .all(|one| *one == attributes[0] && one.contains("Max-Age=86400"))
     );
     assert!(
         response

@@ -770,7 +770,7 @@ fn attributes_of(layer: &SessionLayer) -> Vec<String> {
 #[test]
 fn every_builder_setting_shows_in_the_line() {
     let layer = || SessionLayer::encrypted(key());
-    let default = ["HttpOnly", "Max-Age=1209600", "Path=/", "SameSite=Lax", "Secure"];
+    let default = ["HttpOnly", "Max-Age=86400", "Path=/", "SameSite=Lax", "Secure"];
     assert_eq!(attributes_of(&layer()), default);
     let with = |removed: &[&str], added: &[&str]| {
         let mut list: Vec<String> = default
@@ -798,19 +798,29 @@ fn every_builder_setting_shows_in_the_line() {
         (layer().partitioned(true), &[], &["Partitioned"]),
         (
             layer().max_age(Duration::from_secs(61)),
-            &["Max-Age=1209600"],
+            &["Max-Age=86400"],
             &["Max-Age=61"],
         ),
         (
             layer().max_age(Duration::from_millis(1_999)),
-            &["Max-Age=1209600"],
+            &["Max-Age=86400"],
             &["Max-Age=1"],
         ),
-        (layer().max_age(None), &["Max-Age=1209600"], &[]),
-        (layer().browser_session(true), &["Max-Age=1209600"], &[]),
+        (layer().max_age(None).anonymous_max_age(None), &["Max-Age=86400"], &[]),
+        (
+            layer().anonymous_max_age(Duration::from_secs(62)),
+            &["Max-Age=86400"],
+            &["Max-Age=62"],
+        ),
+        (
+            layer().anonymous_max_age(None),
+            &["Max-Age=86400"],
+            &["Max-Age=1209600"],
+        ),
+        (layer().browser_session(true), &["Max-Age=86400"], &[]),
         (
             layer().absolute_lifetime(Duration::from_secs(9)),
-            &["Max-Age=1209600"],
+            &["Max-Age=86400"],
             &["Max-Age=9"],
         ),
         // Nothing to see.

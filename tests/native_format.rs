@@ -579,7 +579,7 @@ fn times_are_judged_as_the_documented_table_says() {
 fn without_max_age_only_the_sessions_own_counts() {
     let (start, far) = (start(), SystemTime::UNIX_EPOCH + Duration::from_millis((1 << 48) - 1));
     for layer in both(Key::generate().unwrap()) {
-        let layer = layer.max_age(None);
+        let layer = layer.max_age(None).anonymous_max_age(None);
         for own in [None, Some(u32::MAX)] {
             let mut jar = Jar::new();
             jar.visit(&layer, |session| {

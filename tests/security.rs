@@ -694,21 +694,24 @@ fn row_41_nothing_is_compressed() {
 
 #[test]
 fn row_42_and_asvs_3_3_the_defaults_are_the_safe_ones() {
-    for kind in KINDS {
-        let response = send(&layer_of(kind, key()), "", |session| {
-            session.insert("user", "alice").unwrap();
-            ok()
-        });
-        let lines = set_cookies(response.headers());
-        let [line] = &lines[..] else { panic!("{lines:?}") };
-        let (pair, attributes) = line.split_once("; ").unwrap();
-        assert!(pair.starts_with("__Host-session="));
-        let mut attributes: Vec<&str> = attributes.split("; ").collect();
-        attributes.sort_unstable();
-        assert_eq!(
-            attributes,
-            ["HttpOnly", "Max-Age=1209600", "Path=/", "SameSite=Lax", "Secure"]
-        );
+    // A visitor's session lives for a day, a user's for 14.
+    for (logs_in, max_age) in [(false, "Max-Age=86400"), (true, "Max-Age=1209600")] {
+        for kind in KINDS {
+            let response = send(&layer_of(kind, key()), "", |session| {
+                session.insert("user", "alice").unwrap();
+                if logs_in {
+                    session.authenticated().unwrap();
+                }
+                ok()
+            });
+            let lines = set_cookies(response.headers());
+            let [line] = &lines[..] else { panic!("{lines:?}") };
+            let (pair, attributes) = line.split_once("; ").unwrap();
+            assert!(pair.starts_with("__Host-session="));
+            let mut attributes: Vec<&str> = attributes.split("; ").collect();
+            attributes.sort_unstable();
+            assert_eq!(attributes, ["HttpOnly", max_age, "Path=/", "SameSite=Lax", "Secure"]);
+        }
     }
     // Only in so many words.
     let response = send(&SessionLayer::signed(key()).secure(false), "", |session| {

@@ -10,7 +10,8 @@ use std::{
 use http_session::{
     Error, SessionId,
     store::{
-        Applied, Changes, Created, Field, HashedTicket, Loaded, Record, Store, StoredSession, Which,
+        Applied, Changes, Created, Epoch, Field, HashedTicket, Loaded, Login, OwnerId, Record, Store, StoredSession,
+        Which,
         conformance::{check, check_epoch},
     },
 };
@@ -29,6 +30,8 @@ enum Flaw {
     AnySecret,
     AnySecretDeletes,
     RenewedIsMissing,
+    RenewedForEver,
+    RenewedIsAnySecret,
     WholeRecord,
     ServesExpired,
     ExpiresTooEarly,
@@ -61,10 +64,19 @@ enum Flaw {
     ListsExpired,
     OnlyIgnoresOwner,
     AllButDeletesAll,
-    OwnersWithoutCase,
+    OwnersByHalf,
     CountsOwnersWrong,
     EpochOfCreation,
     EpochInclusive,
+    EpochIgnoresAhead,
+    EpochKeepsMarks,
+    NoLimit,
+    LimitByClock,
+    LimitEndsItself,
+    LimitCountsExpired,
+    NoMarks,
+    MarkOfAll,
+    MarkLate,
     Fails,
 }
 
@@ -73,7 +85,11 @@ use Flaw::*;
 struct MapStore {
     map: Mutex<HashMap<SessionId, Record>>,
     /// Kept beside the records by flawed stores only.
-    owners: Mutex<HashMap<SessionId, String>>,
+    owners: Mutex<HashMap<SessionId, OwnerId>>,
+    /// Sessions in the order of their logins.
+    logins: Mutex<Vec<SessionId>>,
+    /// How often an owner's sessions were ended, and under no owner everybody's.
+    marks: Mutex<HashMap<Option<OwnerId>, u64>>,
     flaw: Flaw,
 }
 
@@ -82,6 +98,8 @@ impl MapStore {
         Self {
             map: Mutex::default(),
             owners: Mutex::default(),
+            logins: Mutex::default(),
+            marks: Mutex::default(),
             flaw,
         }
     }
@@ -95,23 +113,76 @@ impl MapStore {
     }
 
     async fn wait(&self) {
-        if matches!(self.flaw, Waits | NonAtomicApply | NonAtomicCreate | NonAtomicDelete) {
+        if matches!(
+            self.flaw,
+            Waits | NonAtomicApply | NonAtomicCreate | NonAtomicDelete | MarkLate
+        ) {
             tokio::task::yield_now().await;
         }
     }
 
-    fn name(&self, owner: &str) -> String {
-        if self.is(OwnersWithoutCase) {
-            owner.to_lowercase()
-        } else {
-            owner.into()
+    /// What the store takes for the owner's id.
+    fn name(&self, owner: &OwnerId) -> OwnerId {
+        let mut bytes = *owner.as_bytes();
+        if self.is(OwnersByHalf) {
+            bytes[16..].fill(0);
+        }
+        OwnerId::from_bytes(bytes)
+    }
+
+    fn owner(&self, id: &SessionId, record: &Record) -> Option<OwnerId> {
+        match self.flaw {
+            OwnerOfCreateOnly | StaleOwners => self.owners.lock().unwrap().get(id).copied(),
+            _ => record.owner.as_ref().map(|owner| self.name(&owner.id)),
         }
     }
 
-    fn owner(&self, id: &SessionId, record: &Record) -> Option<String> {
+    fn mark(&self, owner: &OwnerId) -> u64 {
+        let marks = self.marks.lock().unwrap();
+        let mark = |of: Option<OwnerId>| marks.get(&of).copied().unwrap_or(0);
         match self.flaw {
-            OwnerOfCreateOnly | StaleOwners => self.owners.lock().unwrap().get(id).cloned(),
-            _ => record.owner.as_deref().map(|owner| self.name(owner)),
+            NoMarks => 0,
+            MarkOfAll => marks.values().sum(),
+            EpochKeepsMarks => mark(Some(*owner)),
+            _ => mark(None) + mark(Some(*owner)),
+        }
+    }
+
+    fn end(&self, owner: Option<OwnerId>) {
+        *self.marks.lock().unwrap().entry(owner).or_default() += 1;
+    }
+
+    fn is_late(&self, login: Option<(&Login, OwnerId)>) -> bool {
+        login.is_some_and(|(login, owner)| login.mark != self.mark(&owner))
+    }
+
+    /// The owner's oldest sessions go if there are too many.
+    fn logged_in(
+        &self,
+        map: &mut HashMap<SessionId, Record>,
+        id: &SessionId,
+        (login, owner): (&Login, OwnerId),
+        now: u64,
+    ) {
+        let mut logins = self.logins.lock().unwrap();
+        logins.retain(|other| other != id);
+        logins.push(*id);
+        let counts = |id: &SessionId| {
+            let record = map
+                .get(id)
+                .filter(|record| record.is_live(now) || self.is(LimitCountsExpired));
+            record.is_some_and(|record| self.owner(id, record) == Some(owner))
+        };
+        let mut theirs: Vec<SessionId> = logins.iter().copied().filter(counts).collect();
+        match self.flaw {
+            NoLimit => theirs.clear(),
+            LimitByClock => theirs.sort_by_key(|id| map[id].seen),
+            LimitEndsItself => theirs.reverse(),
+            _ => {}
+        }
+        let most = login.most.map_or(usize::MAX, |most| most as usize);
+        for id in &theirs[..theirs.len().saturating_sub(most)] {
+            map.remove(id);
         }
     }
 
@@ -154,12 +225,18 @@ impl Store for MapStore {
             Some(record) if self.is(AnySecret) && record.is_live(now) => Loaded::Live(Box::new(record.clone())),
             Some(record) => match record.load(ticket, now) {
                 Loaded::Renewed if self.is(RenewedIsMissing) => Loaded::Missing,
+                Loaded::Missing if self.is(RenewedIsAnySecret) && record.is_live(now) => Loaded::Renewed,
+                Loaded::Missing if self.is(RenewedForEver) && record.is_live(now) => {
+                    record.load(ticket, record.renewed.map_or(now, |renewed| renewed.at))
+                }
                 loaded => loaded,
             },
         }))
     }
 
-    async fn create(&self, id: &SessionId, record: &Record, now: u64) -> Result<Created, Error> {
+    async fn create(&self, id: &SessionId, record: &Record, login: Option<&Login>, now: u64) -> Result<Created, Error> {
+        let login = login.zip(record.owner.as_ref().map(|owner| owner.id));
+        let was_late = self.is_late(login);
         self.wait().await;
         let taken = self.with(|map| {
             map.get(id)
@@ -171,15 +248,30 @@ impl Store for MapStore {
         if taken && !self.is(Upsert) {
             return Ok(Created::Collision);
         }
-        if let Some(owner) = &record.owner {
-            self.owners.lock().unwrap().insert(*id, owner.clone());
+        if was_late || (!self.is(MarkLate) && self.is_late(login)) {
+            return Ok(Created::Ended);
         }
-        self.with(|map| map.insert(*id, record.clone()));
+        if let Some(owner) = &record.owner {
+            self.owners.lock().unwrap().insert(*id, owner.id);
+        }
+        self.with(|map| {
+            map.insert(*id, record.clone());
+            if let Some(login) = login {
+                self.logged_in(map, id, login, now);
+            }
+        });
         Ok(Created::Created)
     }
 
     async fn apply(&self, ticket: &HashedTicket, changes: &Changes, now: u64) -> Result<Applied, Error> {
+        let login = match (&changes.login, &changes.owner) {
+            (Some(login), Field::Set(owner)) => Some((login, owner.id)),
+            _ => None,
+        };
         self.wait().await;
+        if self.is_late(login) {
+            return Ok(Applied::Gone);
+        }
         let before = self.with(|map| map.get(&ticket.id).cloned());
         if self.is(NonAtomicApply) {
             self.wait().await;
@@ -216,7 +308,7 @@ impl Store for MapStore {
                 (SeenNotMaxed, Applied::Updated) => record.seen = changes.seen,
                 (StaleOwners, Applied::Updated) => {
                     if let Field::Set(owner) = &changes.owner {
-                        self.owners.lock().unwrap().insert(ticket.id, owner.clone());
+                        self.owners.lock().unwrap().insert(ticket.id, owner.id);
                     }
                 }
                 _ => {}
@@ -227,6 +319,9 @@ impl Store for MapStore {
                 || self.is(ClearedDeletes) && empty && changes.cleared
             {
                 map.remove(&ticket.id);
+            }
+            if let (Some(login), Applied::Updated) = (login, applied) {
+                self.logged_in(map, &ticket.id, login, now);
             }
             applied
         }))
@@ -268,25 +363,32 @@ impl Store for MapStore {
         !self.is(NoOwners)
     }
 
-    async fn sessions_of(&self, owner: &str, now: u64) -> Result<Vec<StoredSession>, Error> {
+    async fn begin_login(&self, owner: &OwnerId, _: u64) -> Result<u64, Error> {
+        Ok(self.mark(owner))
+    }
+
+    async fn sessions_of(&self, owner: &OwnerId, now: u64) -> Result<Vec<StoredSession>, Error> {
         self.wait().await;
         let owner = self.name(owner);
         Ok(self.with(|map| {
             map.iter()
                 .filter(|(_, record)| record.is_live(now) || self.is(ListsExpired))
-                .filter(|(id, record)| self.owner(id, record).as_deref() == Some(owner.as_str()))
+                .filter(|(id, record)| self.owner(id, record) == Some(owner))
                 .map(|(id, record)| record.summary(*id))
                 .collect()
         }))
     }
 
-    async fn delete_of(&self, owner: &str, which: &Which) -> Result<u64, Error> {
+    async fn delete_of(&self, owner: &OwnerId, which: &Which, _: u64) -> Result<u64, Error> {
         self.wait().await;
+        if !matches!(which, Which::Only(_)) {
+            self.end(Some(*owner));
+        }
         let owner = self.name(owner);
         Ok(self.with(|map| {
             let before = map.len() as u64;
             map.retain(|id, record| {
-                let theirs = self.owner(id, record).as_deref() == Some(owner.as_str());
+                let theirs = self.owner(id, record) == Some(owner);
                 let included = match which {
                     Which::Only(_) if self.is(OnlyIgnoresOwner) => return !which.includes(id),
                     Which::AllBut(_) if self.is(AllButDeletesAll) => true,
@@ -298,14 +400,16 @@ impl Store for MapStore {
         }))
     }
 
-    async fn delete_begun_before(&self, epoch: u64) -> Result<u64, Error> {
+    async fn delete_begun(&self, epoch: &Epoch) -> Result<u64, Error> {
         self.wait().await;
+        self.end(None);
         Ok(self.with(|map| {
             let before = map.len();
             map.retain(|_, record| match self.flaw {
-                EpochOfCreation => record.created >= epoch,
-                EpochInclusive => record.begun() > epoch,
-                _ => record.begun() >= epoch,
+                EpochOfCreation => record.created >= epoch.before && record.created <= epoch.after.unwrap_or(u64::MAX),
+                EpochInclusive => record.begun() > epoch.before && record.begun() <= epoch.after.unwrap_or(u64::MAX),
+                EpochIgnoresAhead if epoch.before > 0 => record.begun() >= epoch.before,
+                _ => !epoch.ends(record.begun()),
             });
             (before - map.len()) as u64
         }))
@@ -338,7 +442,9 @@ async fn a_broken_store_is_told_what_is_wrong() {
         (Upsert, "collision"),
         (AnySecret, "wrong secret"),
         (AnySecretDeletes, "wrong secret"),
-        (RenewedIsMissing, "wrong secret"),
+        (RenewedIsMissing, "renew"),
+        (RenewedForEver, "renew"),
+        (RenewedIsAnySecret, "wrong secret"),
         (WholeRecord, "changes of values"),
         (ServesExpired, "expiry"),
         (ExpiresTooEarly, "expiry"),
@@ -371,8 +477,15 @@ async fn a_broken_store_is_told_what_is_wrong() {
         (ListsExpired, "ended sessions of an owner"),
         (OnlyIgnoresOwner, "delete_of"),
         (AllButDeletesAll, "delete_of"),
-        (OwnersWithoutCase, "names of owners"),
+        (OwnersByHalf, "ids of owners"),
         (CountsOwnersWrong, "ended sessions of an owner"),
+        (NoLimit, "limits of an owner"),
+        (LimitByClock, "limits of an owner"),
+        (LimitEndsItself, "limits of an owner"),
+        (LimitCountsExpired, "limits and expiry"),
+        (NoMarks, "logins that an end overtook"),
+        (MarkOfAll, "logins that an end overtook"),
+        (MarkLate, "logins during an end"),
         (Fails, "round trip of JSON"),
     ] {
         let store = MapStore::new(flaw);
@@ -380,9 +493,9 @@ async fn a_broken_store_is_told_what_is_wrong() {
         println!("{flaw:?}: {failure}");
         assert_eq!(failure.step(), step, "{flaw:?}: {failure}");
     }
-    for flaw in [EpochOfCreation, EpochInclusive] {
+    for flaw in [EpochOfCreation, EpochInclusive, EpochIgnoresAhead, EpochKeepsMarks] {
         let failure = check_epoch(&MapStore::new(flaw)).await.expect_err("passes");
         println!("{flaw:?}: {failure}");
-        assert_eq!(failure.step(), "delete_begun_before", "{flaw:?}: {failure}");
+        assert_eq!(failure.step(), "delete_begun", "{flaw:?}: {failure}");
     }
 }

@@ -12,8 +12,8 @@ use std::thread;
 use http_session::{
     Error, SessionId,
     store::{
-        Applied, Changes, Created, Field, HashedTicket, Loaded, MemoryStore, Record, SecretHash, Store, Which,
-        conformance,
+        Applied, Changes, Created, Field, HashedTicket, Loaded, Login, MemoryStore, Owner, OwnerId, Record, SecretHash,
+        Store, Which, conformance,
     },
 };
 use support::{START, poll_now};
@@ -35,7 +35,7 @@ fn create(store: &MemoryStore, number: u32, bytes: usize) -> Result<Created, Err
     if bytes > 0 {
         record.values.set("text", "x".repeat(bytes));
     }
-    poll_now(store.create(&ticket(number).id, &record, START))
+    poll_now(store.create(&ticket(number).id, &record, None, START))
 }
 
 fn load(store: &MemoryStore, number: u32) -> Option<Record> {
@@ -130,14 +130,16 @@ fn row_36_a_session_larger_than_all_may_be_is_an_error_and_changes_nothing() {
     assert!(load(&store, 2).is_none());
     let mut changes = Changes::new(START + 5, END + 5);
     changes.set.push(("large".into(), "x".repeat(50_000)));
-    changes.owner = Field::Set("somebody".into());
+    let owner = Owner::new(OwnerId::from_bytes([9; 32]), "somebody");
+    changes.owner = Field::Set(owner.clone());
+    changes.login = Some(Login::new(0));
     assert!(matches!(
         poll_now(store.apply(&ticket(1), &changes, START)),
         Err(Error::Store { .. })
     ));
     let record = load(&store, 1).unwrap();
     assert_eq!((record.values.len(), record.seen, record.expires), (1, START, END));
-    assert!(poll_now(store.sessions_of("somebody", START)).unwrap().is_empty());
+    assert!(poll_now(store.sessions_of(&owner.id, START)).unwrap().is_empty());
 }
 
 #[test]
@@ -164,11 +166,11 @@ fn row_36_the_first_live_session_that_has_to_go_is_a_warning_and_the_others_are_
     );
     // What is deleted, replaced or expired is no event.
     poll_now(store.delete(&ticket(12), START)).unwrap();
-    poll_now(store.delete_of("nobody", &Which::All)).unwrap();
+    poll_now(store.delete_of(&OwnerId::from_bytes([8; 32]), &Which::All, END)).unwrap();
     poll_now(store.apply(&ticket(11), &Changes::new(START, END), START)).unwrap();
     for number in 20..25 {
         let record = Record::new(ticket(number).secret, START, END + 50);
-        poll_now(store.create(&ticket(number).id, &record, END + 1)).unwrap();
+        poll_now(store.create(&ticket(number).id, &record, None, END + 1)).unwrap();
     }
     assert_eq!(events::heard(), [""; 0]);
 }

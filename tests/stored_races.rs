@@ -218,30 +218,34 @@ async fn two_logins_at_once_do_not_end_each_other() {
         session.set_owner("ada").unwrap();
         ok()
     };
-    let (mut one, mut two) = (Jar::new(), Jar::new());
-    world.store.hold_before("sessions_of");
-    {
-        let first = visit(&mut one, &world.layer, login);
-        let second = async {
-            world.store.held().await;
-            world.clock.advance(Duration::from_millis(1));
-            let second = visit(&mut two, &world.layer, login);
-            let open = async {
+    // Whichever is stamped first: the one that the store keeps last lives, and it is never none.
+    for first_is_late in [false, true] {
+        let (mut one, mut two) = (Jar::new(), Jar::new());
+        world.store.hold_before("create");
+        {
+            let first = visit(&mut one, &world.layer, login);
+            let second = async {
                 world.store.held().await;
-                // Both know of each other now, and nothing was deleted yet.
-                world.store.hold_before("delete_of");
-                world.store.go();
-                world.store.go();
-                world.store.held().await;
-                world.store.open();
-                world.store.go();
+                world.clock.advance(Duration::from_secs(5));
+                let second = visit(&mut two, &world.layer, login);
+                let open = async {
+                    world.store.held().await;
+                    // Both have begun, and nothing was kept yet.
+                    world.store.go();
+                    world.store.open();
+                };
+                tokio::join!(second, open)
             };
-            tokio::join!(second, open)
-        };
-        tokio::join!(first, second);
+            if first_is_late {
+                tokio::join!(second, first);
+            } else {
+                tokio::join!(first, second);
+            }
+        }
+        let alive = [world.opens(&one).await, world.opens(&two).await];
+        assert_eq!(alive.iter().filter(|alive| **alive).count(), 1, "{alive:?}");
+        assert_eq!(world.layer.sessions_of("ada").await.unwrap().len(), 1);
     }
-    let alive = (world.opens(&one).await, world.opens(&two).await);
-    assert_eq!(alive, (false, true));
 }
 
 // --- Logouts.
@@ -451,7 +455,7 @@ fn row_35_a_renewal_whose_save_is_dropped_is_still_to_be_done() {
             "{step}: a ticket that was planted does not gain what the user has"
         );
         // Even if the first attempt was carried out and only its answer was lost.
-        assert_eq!(world.store.record().owner.as_deref(), Some("ada"));
+        assert!(world.store.record().owner.is_some());
         assert!(poll_now(world.opens(&jar)), "{step}");
     }
 }

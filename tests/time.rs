@@ -147,7 +147,7 @@ fn the_line_tells_the_browser_whole_seconds() {
         (Duration::from_millis(1_999), 1),
         (Duration::MAX, u64::MAX / 1000),
     ] {
-        let response = send(&layer.clone().max_age(age), "", |session| {
+        let response = send(&layer.clone().max_age(age).anonymous_max_age(None), "", |session| {
             session.insert("a", 1).unwrap();
             ok()
         });
@@ -157,14 +157,20 @@ fn the_line_tells_the_browser_whole_seconds() {
         session.insert("a", 1).unwrap();
         ok()
     });
-    assert_eq!(max_age(response.headers()), Some(14 * 86_400), "by default");
+    assert_eq!(max_age(response.headers()), Some(86_400), "by default, for visitors");
+    let response = send(&layer, "", |session| {
+        session.insert("a", 1).unwrap();
+        session.authenticated().unwrap();
+        ok()
+    });
+    assert_eq!(max_age(response.headers()), Some(14 * 86_400), "by default, for users");
 }
 
 #[test]
 fn without_max_age_a_session_is_good_for_ever() {
     let clock = Clock::new();
     for layer in natives(&clock) {
-        let layer = layer.max_age(None);
+        let layer = layer.max_age(None).anonymous_max_age(None);
         let response = send(&layer, "", |session| {
             session.insert("a", 1).unwrap();
             ok()

@@ -86,6 +86,7 @@ pub(super) fn read_meta(bytes: &[u8]) -> Result<Meta, Reject> {
         issued: Some(number(7..13)),
         authenticated: Some(number(13..19)).filter(|&at| at != 0),
         max_age: u32::try_from(number(19..23)).ok().filter(|&seconds| seconds != 0),
+        is_owned: false,
     })
 }
 

@@ -112,6 +112,7 @@ fn payload(vector: &Value) -> Payload {
             issued: Some(number("issued")),
             authenticated: Some(number("authenticated")).filter(|&at| at != 0),
             max_age: u32::try_from(number("max_age")).ok().filter(|&seconds| seconds != 0),
+            is_owned: false,
         },
     }
 }
@@ -391,6 +392,7 @@ fn sample() -> Payload {
             issued: Some(1_700_000_000_001),
             authenticated: None,
             max_age: Some(3600),
+            is_owned: false,
         },
     }
 }

@@ -33,6 +33,8 @@ use crate::{
 
 const TWO_WEEKS: Duration = Duration::from_secs(14 * 86_400);
 
+const A_DAY: Duration = Duration::from_secs(86_400);
+
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Gives every request of a service a [`Session`](crate::Session).
@@ -49,6 +51,7 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// | [`path`](Self::path) | `/` | |
 /// | [`domain`](Self::domain) | none | only the host that set the cookie gets it |
 /// | [`max_age`](Self::max_age) | 14 days | from the last write; the server enforces it |
+/// | [`anonymous_max_age`](Self::anonymous_max_age) | 1 day | the same for sessions that nobody has logged in to |
 /// | [`rolling`](Self::rolling) | off | |
 /// | [`absolute_lifetime`](Self::absolute_lifetime) | none | |
 /// | [`chunked`](Self::chunked) | 1 cookie | at most 4,096 bytes of name and value |
@@ -133,6 +136,7 @@ impl SessionLayer {
                 },
                 is_named: false,
                 max_age: Some(TWO_WEEKS),
+                anonymous_max_age: Some(A_DAY),
                 max_age_limit: None,
                 absolute_lifetime: None,
                 rolling: false,
@@ -273,6 +277,21 @@ impl<R> SessionLayer<R> {
     pub fn max_age(self, max_age: impl Into<Option<Duration>>) -> Self {
         let max_age = max_age.into();
         self.set(|settings| settings.max_age = max_age)
+    }
+
+    /// Sets how long a session is good that nobody has logged in to: in which neither
+    /// [`authenticated`](crate::Session::authenticated) nor [`set_owner`](crate::Session::set_owner) was ever called. By
+    /// default a day, or the [`max_age`](Self::max_age) if that is shorter. `None` means as long as all others.
+    ///
+    /// Strangers can begin as many such sessions as they like wherever a visitor gets one, such as at a login form that keeps a
+    /// CSRF token. This is how long they take room in a store. A session whose handler called
+    /// [`set_max_age`](crate::Session::set_max_age), and one from a cookie of an
+    /// [accepted](Self::also_accept) format that does not tell of logins, has a lifetime of its own. A codec that cannot carry
+    /// the time of a login ([`Format::carries_authenticated`](crate::codec::Format::carries_authenticated)) knows no
+    /// difference.
+    pub fn anonymous_max_age(self, max_age: impl Into<Option<Duration>>) -> Self {
+        let max_age = max_age.into();
+        self.set(|settings| settings.anonymous_max_age = max_age)
     }
 
     /// The most that [`Session::set_max_age`](crate::Session::set_max_age) may ask for. By default the [`max_age`](Self::max_age).

@@ -63,6 +63,7 @@ pub(super) fn admit_record(built: &Built, id: SessionId, record: &Record, now: M
         issued: Some(record.seen),
         authenticated: record.authenticated,
         max_age: record.max_age,
+        is_owned: record.owner.is_some(),
     };
     built.lifetime.check(&meta, now)?;
     Ok(meta)
@@ -86,6 +87,11 @@ impl BuiltFallback {
             if written_later || all_expired {
                 return Err(Reject::Expired);
             }
+        }
+        // A format that cannot tell whether somebody has logged in must not make all sessions short-lived anonymous ones.
+        let mut payload = payload;
+        if !self.reader.format.authenticated && payload.meta.max_age.is_none() {
+            payload.meta.max_age = built.lifetime.max_age_seconds();
         }
         admit(built, &self.reader.format, payload, now)
     }

@@ -6,8 +6,11 @@ use super::{built::Built, layer::SessionLayer, runtime::within, stored::Backend}
 use crate::{
     error::Error,
     session::{SessionId, millis},
-    store::{StoredSession, Which},
+    store::{Epoch, StoredSession, Which},
 };
+
+/// In milliseconds: an epoch that is not longer ago is meant to be now.
+const A_MOMENT: u64 = 1_000;
 
 impl<R> SessionLayer<R> {
     /// The live sessions of an owner, the last seen first: "your devices" (OWASP ASVS 7.5.2). Owners are what
@@ -19,14 +22,16 @@ impl<R> SessionLayer<R> {
     pub async fn sessions_of(&self, owner: &str) -> Result<Vec<StoredSession>, Error> {
         let built = self.built()?;
         let store = owners(&built)?;
-        let answer = store.store().sessions_of(owner, built.now());
+        let owner = store.owner_id(owner);
+        let answer = store.store().sessions_of(&owner, built.now());
         let mut sessions = within(store.timeout(), answer).await?;
         sessions.sort_unstable_by_key(|session| (std::cmp::Reverse(session.seen), session.id));
         Ok(sessions)
     }
 
     /// Ends all sessions of an owner, but for one: "log out everywhere else", and what a changed password asks for (OWASP
-    /// ASVS 7.4.3). Returns how many ended. The one to keep is [`Session::id`](crate::Session::id).
+    /// ASVS 7.4.3). Returns how many ended. The one to keep is [`Session::id`](crate::Session::id). When it returns, no other
+    /// session of the owner is left, and no login that had begun before the call leaves one.
     ///
     /// # Errors
     ///
@@ -45,8 +50,13 @@ impl<R> SessionLayer<R> {
         Ok(self.destroy(owner, Which::Only(id)).await? > 0)
     }
 
-    /// Ends the sessions of everybody that began, or in which somebody last proved who they are, before this time: an epoch
-    /// (OWASP ASVS 7.4.5). Returns how many ended. It looks at the whole store, other layers' sessions included.
+    /// Ends the sessions of everybody whose login, or if there was none, whose beginning was before this time: an epoch
+    /// (OWASP ASVS 7.4.5). Returns how many ended. It looks at the whole store, other layers' and applications' sessions
+    /// included, and takes as long as it takes.
+    ///
+    /// When it returns, none of them is left, and none that was on its way comes. If the time is not more than a second ago,
+    /// *now* is meant: sessions of servers whose clock is ahead, which seem to begin in the future, end as well. For a time that
+    /// is longer ago, add as much as the clocks of your servers may differ.
     ///
     /// # Errors
     ///
@@ -54,16 +64,28 @@ impl<R> SessionLayer<R> {
     pub async fn destroy_all_begun_before(&self, epoch: SystemTime) -> Result<u64, Error> {
         let built = self.built()?;
         let store = store(&built)?;
-        let answer = store.store().delete_begun_before(millis(epoch));
-        // As long as it takes: there may be many.
-        within(None, answer).await
+        let (time, now) = (millis(epoch), built.now());
+        // Never in the future: until then no session could begin.
+        let mut epoch = Epoch::before(time.min(now));
+        if time > now {
+            epoch = epoch.or_after(now.saturating_sub(1));
+        } else if time.saturating_add(A_MOMENT) >= now {
+            epoch = epoch.or_after(now);
+        }
+        // There may be many: the store sees to it that each part of the work has an end.
+        store.store().delete_begun(&epoch).await
     }
 
     async fn destroy(&self, owner: &str, which: Which) -> Result<u64, Error> {
         let built = self.built()?;
         let store = owners(&built)?;
-        let answer = store.store().delete_of(owner, &which);
-        within(store.timeout(), answer).await
+        let owner = store.owner_id(owner);
+        let answer = store.store().delete_of(&owner, &which, built.now());
+        match which {
+            Which::Only(_) => within(store.timeout(), answer).await,
+            // As above.
+            Which::All | Which::AllBut(_) => answer.await,
+        }
     }
 }
 

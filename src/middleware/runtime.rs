@@ -59,6 +59,17 @@ pub(super) async fn patience(limit: Option<Duration>) {
     }
 }
 
+/// Waits so long, and says whether it could: not where there is no timer.
+pub(super) async fn rest(time: Duration) -> bool {
+    match sleep(time) {
+        Some(timer) => {
+            timer.await;
+            true
+        }
+        None => false,
+    }
+}
+
 /// Longer the more often it was tried, and never the same as anybody else's.
 pub(super) async fn pause(attempt: u32) {
     let most = 1_u64 << attempt.min(6);

@@ -30,6 +30,7 @@ pub(super) struct Settings {
     /// Whether the name is the user's choice.
     pub(super) is_named: bool,
     pub(super) max_age: Option<Duration>,
+    pub(super) anonymous_max_age: Option<Duration>,
     pub(super) max_age_limit: Option<Duration>,
     pub(super) absolute_lifetime: Option<Duration>,
     pub(super) rolling: bool,
@@ -86,6 +87,7 @@ pub(super) fn lifetime(settings: &Settings, format: &Format) -> Lifetime {
         .map(|seconds| u64::try_from(seconds).unwrap_or(0).saturating_mul(1000));
     Lifetime {
         max_age: foreign.or(settings.max_age.map(duration_millis)),
+        anonymous_max_age: anonymous_max_age(settings, format).map(duration_millis),
         never: format.foreign_max_age.is_some_and(|seconds| seconds < 0),
         max_age_limit: settings.max_age_limit.map(duration_millis),
         absolute: settings.absolute_lifetime.map(duration_millis),
@@ -94,10 +96,23 @@ pub(super) fn lifetime(settings: &Settings, format: &Format) -> Lifetime {
     }
 }
 
+/// Where a format cannot tell whether somebody has logged in, all sessions last as long.
+fn anonymous_max_age(settings: &Settings, format: &Format) -> Option<Duration> {
+    let can_tell = format.authenticated || settings.store.is_some();
+    settings.anonymous_max_age.filter(|_| can_tell).map(|anonymous| {
+        let max_age = settings.max_age.unwrap_or(anonymous);
+        anonymous.min(max_age)
+    })
+}
+
 pub(super) fn check_lifetime(settings: &Settings, format: &Format) -> Result<(), Error> {
     let refuse = |reason: &str| Err(Error::config(reason));
     let is_zero = |duration: Option<Duration>| duration.is_some_and(|duration| duration < Duration::from_secs(1));
-    if is_zero(settings.max_age) || is_zero(settings.max_age_limit) || is_zero(settings.absolute_lifetime) {
+    if is_zero(settings.anonymous_max_age)
+        || is_zero(settings.max_age)
+        || is_zero(settings.max_age_limit)
+        || is_zero(settings.absolute_lifetime)
+    {
         return refuse("a lifetime of less than one second ends every session at once");
     }
     if settings.max_age.is_some() && !format.issued {

@@ -8,7 +8,7 @@ use super::{
     built::Built,
     open::{Chosen, admit_record},
     request::Incoming,
-    runtime::within,
+    runtime::{rest, within},
     settings::{MakeBackend, Spawn},
     tickets::{Hashed, Tickets},
 };
@@ -16,19 +16,26 @@ use crate::{
     codec::{self, Codec, Format, Outgoing, Payload},
     cookie::Found,
     error::{Error, Reject},
-    event::event,
     key::random,
-    session::{
-        Base, Delta, Job, LAST_MILLIS, Meta, Opened, Order, Outcome, SessionId, Shared, Source, Spawner, Stored, Write,
-    },
+    session::{Base, Delta, Job, LAST_MILLIS, Meta, Opened, Order, Outcome, Shared, Source, Spawner, Stored, Write},
     store::{
-        Applied, Changes, Created, ErasedStore, Field, HashedTicket, Hasher, Loaded, Record, Store, StoredSession,
-        Ticket, Which,
+        Applied, Changes, Created, ErasedStore, Field, HashedTicket, Hasher, Loaded, Login, OwnerId, Record, Store,
+        Ticket,
     },
 };
 
 /// New tickets that are tried before the random source is blamed.
 const CREATIONS: usize = 4;
+
+/// When a session that may have been begun without an answer is looked for, in order to end it. A server that was too busy for
+/// the answer may take a while for the step itself.
+const UNDO_PAUSES: [Duration; 5] = [
+    Duration::from_secs(1),
+    Duration::from_secs(4),
+    Duration::from_secs(15),
+    Duration::from_secs(60),
+    Duration::from_secs(240),
+];
 
 /// What a layer with a store has besides the others. Behind a pointer, so that a program without a store contains none of it.
 pub(super) trait Backend: Send + Sync {
@@ -43,6 +50,8 @@ pub(super) trait Backend: Send + Sync {
     fn check_owners(&self) -> Result<(), Error>;
     fn spawner(&self) -> Option<Spawner>;
     fn store(&self) -> &dyn ErasedStore;
+    /// An owner as the store knows them.
+    fn owner_id(&self, owner: &str) -> OwnerId;
     fn timeout(&self) -> Option<Duration>;
 }
 
@@ -109,6 +118,10 @@ impl Backend for BuiltStore {
         &*self.store
     }
 
+    fn owner_id(&self, owner: &str) -> OwnerId {
+        self.hasher.owner_id(owner)
+    }
+
     fn timeout(&self) -> Option<Duration> {
         self.timeout
     }
@@ -165,8 +178,9 @@ impl BuiltStore {
         opened.stored.is_one = true;
         match (opened.session.is_some(), best) {
             (true, Some((ticket, record))) => {
+                let owner = self.owner_of(ticket, &record)?;
                 tickets.set(Some(ticket.clone()));
-                opened.stored = Stored::live(record.sent, record.owner, record.label);
+                opened.stored = Stored::live(record.sent, owner, record.label);
             }
             _ if opened.rejected == Some(Reject::Renewed) => opened.stored = Stored::lost(),
             _ => opened.stored.refused = is_there,
@@ -176,6 +190,11 @@ impl BuiltStore {
 
     async fn commit(&self, request: &Incoming, order: &mut Order) -> Result<Outcome, Error> {
         let (built, tickets) = (&*request.built, &request.tickets);
+        // In a box of its own: few commits are logins.
+        let login = match (&order.owner, order.logs_in_somebody()) {
+            (Some(owner), true) => Some(Box::pin(self.begin_login(owner, order.now)).await?),
+            _ => None,
+        };
         if order.delete && !self.delete(tickets, order.now).await? && !self.may_begin(tickets, order).await? {
             return Ok(Outcome::Gone);
         }
@@ -188,7 +207,9 @@ impl BuiltStore {
                 }
             }
             Write::Create => {
-                let ticket = self.create(order, built).await?;
+                let Some(ticket) = self.create(order, login, built).await? else {
+                    return Ok(Outcome::Gone);
+                };
                 lines = self.lines(request, order, &ticket)?;
                 tickets.set(Some(ticket));
             }
@@ -204,10 +225,10 @@ impl BuiltStore {
                 let again = renewed.as_ref().is_some_and(|renewed| renewed.again);
                 let next = renewed.map_or_else(|| ticket.clone(), |renewed| renewed.ticket);
                 lines = self.lines(request, order, &next)?;
-                let mut applied = self.apply(built, order, &ticket, &next).await?;
+                let mut applied = self.apply(built, order, login, &ticket, &next).await?;
                 if applied == Applied::Gone && again {
                     // Carried out the first time, when the answer was lost.
-                    applied = self.apply(built, order, &next, &next).await?;
+                    applied = self.apply(built, order, login, &next, &next).await?;
                 }
                 match applied {
                     Applied::Updated => tickets.set(Some(next)),
@@ -216,18 +237,29 @@ impl BuiltStore {
                 }
             }
         }
-        if order.sets.owner {
-            // In a box of its own: few commits are logins.
-            Box::pin(self.limit(order, tickets)).await;
-        }
         if let Some(lines) = lines {
             request.save(lines);
         }
         Ok(Outcome::Done)
     }
 
-    async fn apply(&self, built: &Built, order: &mut Order, ticket: &Hashed, next: &Hashed) -> Result<Applied, Error> {
-        let (changes, now) = (self.changes(built, order, next), order.now);
+    async fn begin_login(&self, owner: &str, now: u64) -> Result<Login, Error> {
+        let owner = self.hasher.owner_id(owner);
+        let answer = self.store.begin_login(&owner, now);
+        let mut login = Login::new(within(self.timeout, answer).await?);
+        login.most = self.max_sessions.map(|most| u32::try_from(most).unwrap_or(u32::MAX));
+        Ok(login)
+    }
+
+    async fn apply(
+        &self,
+        built: &Built,
+        order: &mut Order,
+        login: Option<Login>,
+        ticket: &Hashed,
+        next: &Hashed,
+    ) -> Result<Applied, Error> {
+        let (changes, now) = (self.changes(built, order, login, next)?, order.now);
         let lent = Lent::new(&mut order.delta, changes);
         let answer = self.store.apply(&ticket.hashes, &lent.changes, now);
         within(self.timeout, answer).await
@@ -265,7 +297,8 @@ impl BuiltStore {
         Ok(true)
     }
 
-    async fn create(&self, order: &Order, built: &Built) -> Result<Hashed, Error> {
+    /// Begins a session under a new ticket. `None` if it began before an end of all sessions.
+    async fn create(&self, order: &Order, login: Option<Login>, built: &Built) -> Result<Option<Hashed>, Error> {
         for _ in 0..CREATIONS {
             let ticket = Hashed::new(&self.hasher, Ticket::new(random()?, random()?));
             let HashedTicket { id, secret } = ticket.hashes;
@@ -274,19 +307,57 @@ impl BuiltStore {
             record.created = order.meta.created.unwrap_or(order.now);
             record.authenticated = order.meta.authenticated;
             record.max_age = order.meta.max_age;
-            record.owner.clone_from(&order.owner);
+            record.owner = match &order.owner {
+                Some(owner) => Some(self.hasher.seal(&ticket.ticket, owner, random()?)?),
+                None => None,
+            };
             record.label.clone_from(&order.label);
-            let created = within(self.timeout, self.store.create(&id, &record, order.now)).await?;
-            if created == Created::Created {
-                return Ok(ticket);
+            let answer = self.store.create(&id, &record, login.as_ref(), order.now);
+            match within(self.timeout, answer).await {
+                Ok(Created::Created) => return Ok(Some(ticket)),
+                Ok(Created::Ended) => return Ok(None),
+                Ok(Created::Collision) => {}
+                Err(error) => {
+                    self.undo(ticket.hashes, order.now);
+                    return Err(error);
+                }
             }
         }
         // 128 random bits do not meet by chance.
         Err(Error::Random)
     }
 
+    /// Ends a session that nobody will ever have the ticket of, if a store has begun it, or will have in a while, although it
+    /// did not say so in time. Nobody waits for that.
+    fn undo(&self, ticket: HashedTicket, now: u64) {
+        let Some(spawner) = self.spawner() else {
+            return;
+        };
+        let (store, timeout) = (Arc::clone(&self.store), self.timeout);
+        spawner.spawn(Box::pin(async move {
+            for pause in UNDO_PAUSES {
+                if !rest(pause).await {
+                    return;
+                }
+                if let Ok(true) = within(timeout, store.delete(&ticket, now)).await {
+                    return;
+                }
+            }
+        }));
+    }
+
+    fn owner_of(&self, ticket: &Hashed, record: &Record) -> Result<Option<String>, Error> {
+        let Some(owner) = &record.owner else {
+            return Ok(None);
+        };
+        let name = self.hasher.open(&ticket.ticket, owner);
+        name.map(Some).ok_or_else(|| {
+            Error::store("a session's owner is not as this layer has written it: something else writes to the store")
+        })
+    }
+
     /// All but the data.
-    fn changes(&self, built: &Built, order: &Order, next: &Hashed) -> Changes {
+    fn changes(&self, built: &Built, order: &Order, login: Option<Login>, next: &Hashed) -> Result<Changes, Error> {
         let mut changes = Changes::new(order.meta.issued.unwrap_or(order.now), expires(built, &order.meta));
         changes.expected.extend(order.expected.clone());
         changes.secret = order.sets.secret.then_some(next.hashes.secret);
@@ -294,9 +365,14 @@ impl BuiltStore {
         changes.may_shorten = order.sets.max_age;
         changes.authenticated = field(order.sets.authenticated, order.meta.authenticated.as_ref());
         changes.max_age = field(order.sets.max_age, order.meta.max_age.as_ref());
-        changes.owner = field(order.sets.owner, order.owner.as_ref());
         changes.label = field(order.sets.label, order.label.as_ref());
-        changes
+        changes.owner = match &order.owner {
+            Some(owner) if login.is_some() => Field::Set(self.hasher.seal(&next.ticket, owner, random()?)?),
+            None if order.sets.owner => Field::Unset,
+            _ => Field::Keep,
+        };
+        changes.login = login;
+        Ok(changes)
     }
 
     fn lines(&self, request: &Incoming, order: &Order, ticket: &Hashed) -> Result<Option<Vec<HeaderValue>>, Error> {
@@ -312,34 +388,6 @@ impl BuiltStore {
             .built
             .write(&payload, &request.found(), &mut |line| lines.push(line))?;
         Ok(Some(lines))
-    }
-
-    /// Ends an owner's oldest sessions if there are too many now. That it fails is no reason to fail a login.
-    async fn limit(&self, order: &Order, tickets: &Tickets) {
-        let (Some(limit), Some(owner), Some(own)) = (self.max_sessions, &order.owner, tickets.id()) else {
-            return;
-        };
-        if let Err(error) = self.end_oldest(owner, own, limit, order.now).await {
-            event!(WARN, error = %error, "an owner may have more sessions than the layer allows");
-        }
-    }
-
-    async fn end_oldest(&self, owner: &str, own: SessionId, limit: usize, now: u64) -> Result<(), Error> {
-        let answer = self.store.sessions_of(owner, now);
-        let mut sessions: Vec<StoredSession> = within(self.timeout, answer).await?;
-        let surplus = sessions.len().saturating_sub(limit);
-        let age = |session: &StoredSession| (session.seen, session.id);
-        let Some(own) = sessions.iter().find(|session| session.id == own).map(age) else {
-            return Ok(());
-        };
-        // Of two logins at once only the later one ends the other.
-        sessions.retain(|session| age(session) < own);
-        sessions.sort_unstable_by_key(|session| (session.authenticated.max(Some(session.created)), session.id));
-        for session in sessions.into_iter().take(surplus) {
-            let only = Which::Only(session.id);
-            within(self.timeout, self.store.delete_of(owner, &only)).await?;
-        }
-        Ok(())
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) enum Spawner {
 }
 
 impl Spawner {
-    fn spawn(&self, future: BoxFuture<()>) {
+    pub(crate) fn spawn(&self, future: BoxFuture<()>) {
         match self {
             Self::Given(spawn) => spawn(future),
             #[cfg(feature = "tokio")]

@@ -16,6 +16,8 @@ const REFRESH_PARTS: Millis = 10;
 pub(crate) struct Lifetime {
     /// From the last write, or with `rolling` from the last use. `None`: for ever.
     pub(crate) max_age: Option<Millis>,
+    /// The same for sessions that nobody has logged in to. `None`: as the others.
+    pub(crate) anonymous_max_age: Option<Millis>,
     /// The most that a session may ask for itself.
     pub(crate) max_age_limit: Option<Millis>,
     /// From the later of creation and authentication.
@@ -88,7 +90,9 @@ impl Lifetime {
         let (Some(issued), Some(age)) = (meta.issued, self.effective_max_age(meta)) else {
             return false;
         };
-        let interval = self.refresh_interval.unwrap_or(age / REFRESH_PARTS);
+        // A session whose own lifetime is shorter than the interval would expire in use.
+        let interval = self.refresh_interval.filter(|&interval| interval < age);
+        let interval = interval.unwrap_or(age / REFRESH_PARTS);
         // Where the absolute lifetime ends sooner, a refresh gains nothing.
         let gains = self.deadline(meta).is_none_or(|end| end > issued.saturating_add(age));
         now.saturating_sub(issued) >= interval && now > issued && gains
@@ -105,8 +109,17 @@ impl Lifetime {
     fn effective_max_age(&self, meta: &Meta) -> Option<Millis> {
         match meta.max_age {
             Some(own) => earlier(Some(Millis::from(own) * 1000), self.limit()),
+            None if meta.is_anonymous() => earlier(self.max_age, self.anonymous_max_age),
             None => self.max_age,
         }
+    }
+
+    /// The layer's `max_age` as a session may have it for its own, in seconds; `None` if no session is short-lived because it
+    /// is anonymous.
+    pub(crate) fn max_age_seconds(&self) -> Option<u32> {
+        self.anonymous_max_age?;
+        let seconds = self.max_age.map_or(u64::MAX, |age| age / 1000);
+        Some(u32::try_from(seconds).unwrap_or(u32::MAX))
     }
 
     fn limit(&self) -> Option<Millis> {
@@ -136,6 +149,7 @@ mod tests {
     fn lifetime() -> Lifetime {
         Lifetime {
             max_age: Some(100_000),
+            anonymous_max_age: None,
             max_age_limit: None,
             absolute: None,
             never: false,

@@ -449,6 +449,7 @@ impl Session {
         self.shared.change_data(|state| {
             state.stored.owned |= state.stored.owner.as_ref() != Some(&owner);
             state.stored.owner = Some(owner);
+            state.meta.is_owned = true;
         })
     }
 

@@ -44,6 +44,11 @@ impl Order {
         self.life != state.life
     }
 
+    /// Tells whether somebody logs in: the session gets an owner, or its owner has proved who they are once more.
+    pub(crate) fn logs_in_somebody(&self) -> bool {
+        self.write != Write::Nothing && self.owner.is_some() && (self.sets.owner || self.sets.authenticated)
+    }
+
     /// Without a cookie nobody would ever have the session.
     pub(super) fn needs_a_cookie(&self) -> bool {
         self.write == Write::Create || self.sets.secret
@@ -119,6 +124,7 @@ impl State {
         let send = may.send
             && (write != Write::Apply
                 || sets.secret
+                || sets.owner
                 || sets.max_age
                 || sets.authenticated
                 || self.is_cookie_worn(source, now));
@@ -257,6 +263,7 @@ impl State {
         self.meta = Meta {
             authenticated: self.meta.authenticated.filter(|_| stored.authenticated),
             max_age: self.meta.max_age.filter(|_| stored.max_age),
+            is_owned: stored.owner.is_some(),
             ..Meta::default()
         };
     }

@@ -20,6 +20,15 @@ pub(crate) struct Meta {
     pub(crate) authenticated: Option<Millis>,
     /// In seconds.
     pub(crate) max_age: Option<u32>,
+    /// Whether it has an owner.
+    pub(crate) is_owned: bool,
+}
+
+impl Meta {
+    /// Whether nobody ever logged in to the session.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.authenticated.is_none() && !self.is_owned
+    }
 }
 
 /// A session as a [`Codec`](crate::codec::Codec) sees it: the text of one JSON object and, as far as the format can carry them,

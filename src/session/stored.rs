@@ -187,6 +187,7 @@ impl State {
         if pending.owned {
             self.stored.owner = pending.owner;
         }
+        let is_owned = self.stored.owner.is_some();
         if pending.labelled {
             self.stored.label = pending.label;
         }
@@ -209,6 +210,7 @@ impl State {
         if pending.max_age {
             self.meta.max_age = max_age;
         }
+        self.meta.is_owned = is_owned;
         if self.rejected == Some(Reject::NotYetValid) {
             self.ended = false;
         }

@@ -10,9 +10,10 @@ use crate::session::{Millis, SessionId, system_time};
 pub enum Loaded {
     /// The session.
     Live(Box<Record>),
-    /// There is a live session of this id, and this ticket is not, or no longer, good for it.
+    /// The ticket was good for a live session of this id until a renewal a short time ago
+    /// ([`RENEWED_FOR`](super::RENEWED_FOR)).
     Renewed,
-    /// There is no live session of this id.
+    /// There is no live session for this ticket.
     Missing,
 }
 
@@ -23,6 +24,8 @@ pub enum Created {
     Created,
     /// There is a live record of this id already. Nothing was changed.
     Collision,
+    /// The session began before an end of all sessions, its owner's or everybody's. Nothing was changed.
+    Ended,
 }
 
 /// What became of [`Store::apply`](super::Store::apply).
@@ -32,7 +35,8 @@ pub enum Applied {
     Updated,
     /// A value is not what was expected. Nothing was changed.
     Conflict,
-    /// There is no live session for this ticket any more: it has ended, or its ticket was renewed. Nothing was changed.
+    /// There is no live session for this ticket any more: it has ended, or its ticket was renewed; or the login that the
+    /// changes are part of began before an end of all sessions. Nothing was changed.
     Gone,
 }
 

@@ -25,7 +25,7 @@
 //!
 //! ```
 //! use std::{collections::HashMap, sync::{Mutex, PoisonError}};
-//! use http_session::{Error, SessionId, store::{Applied, Changes, Created, HashedTicket, Loaded, Record, Store}};
+//! use http_session::{Error, SessionId, store::{Applied, Changes, Created, HashedTicket, Loaded, Login, Record, Store}};
 //!
 //! /// All sessions in one map, for a program that may forget them and has few.
 //! #[derive(Default)]
@@ -42,7 +42,7 @@
 //!         self.with(|map| map.get(&ticket.id).map_or(Loaded::Missing, |record| record.load(ticket, now)))
 //!     }
 //!
-//!     async fn create(&self, id: &SessionId, record: &Record, now: u64) -> Result<Created, Error> {
+//!     async fn create(&self, id: &SessionId, record: &Record, _: Option<&Login>, now: u64) -> Result<Created, Error> {
 //!         self.with(|map| {
 //!             if map.get(id).is_some_and(|other| other.is_live(now)) {
 //!                 return Created::Collision;
@@ -86,6 +86,7 @@ pub mod conformance;
 mod erased;
 #[cfg(feature = "memory")]
 mod memory;
+mod owner;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
@@ -103,7 +104,8 @@ pub use self::redis::RedisStore;
 pub use self::sql::{SqlStore, Sweeper};
 pub use self::{
     answers::{Applied, Created, Loaded, StoredSession, Which},
-    record::{Changes, Field, HashedTicket, Record, SecretHash},
+    owner::{Epoch, Login, Owner, OwnerId},
+    record::{Changes, Field, HashedTicket, RENEWED_FOR, Record, Renewed, SecretHash},
 };
 pub(crate) use self::{
     erased::ErasedStore,
@@ -126,11 +128,23 @@ pub trait Store: Send + Sync + 'static {
     /// Fetches the live record of a ticket.
     fn load(&self, ticket: &HashedTicket, now: u64) -> impl Future<Output = Result<Loaded, Error>> + Send;
 
-    /// Keeps a new record, unless there is a live one of this id.
-    fn create(&self, id: &SessionId, record: &Record, now: u64) -> impl Future<Output = Result<Created, Error>> + Send;
+    /// Keeps a new record, unless there is a live one of this id, or the session began before an end of all sessions.
+    ///
+    /// A `login` is given if the record has an owner; see [`Login`] for what the same step does then. A record without an owner
+    /// is refused with [`Created::Ended`] if it [began](Record::begun) before the [`Epoch`] that
+    /// [`delete_begun`](Self::delete_begun) was last told, where a store can tell without another round trip.
+    fn create(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        login: Option<&Login>,
+        now: u64,
+    ) -> impl Future<Output = Result<Created, Error>> + Send;
 
     /// Carries out all changes on the newest state of a live record, or none of them; see [`Record::apply`], which does it
-    /// and says what each field means. A record without values is a record.
+    /// and says what each field means. A record without values is a record. With a [`login`](Changes::login) the same step
+    /// does what [`Login`] says; without one, an [`authenticated`](Changes::authenticated) before the [`Epoch`] that
+    /// [`delete_begun`](Self::delete_begun) was last told is [`Applied::Gone`], as for [`create`](Self::create).
     fn apply(
         &self,
         ticket: &HashedTicket,
@@ -151,25 +165,39 @@ pub trait Store: Send + Sync + 'static {
         false
     }
 
-    /// All live sessions of an owner, in any order. It may not miss one that was created, or got its owner, before the call.
-    fn sessions_of(&self, owner: &str, now: u64) -> impl Future<Output = Result<Vec<StoredSession>, Error>> + Send {
+    /// Returns a number that changes with every [`delete_of`](Self::delete_of) of this owner that ends more than one session,
+    /// and with every [`delete_begun`](Self::delete_begun). A login asks for it before it asks for anything else.
+    fn begin_login(&self, owner: &OwnerId, now: u64) -> impl Future<Output = Result<u64, Error>> + Send {
+        let _ = (owner, now);
+        async { Err(no_owners()) }
+    }
+
+    /// Returns all live sessions of an owner, in any order. It may not miss one that was created, or got its owner, before the
+    /// call.
+    fn sessions_of(&self, owner: &OwnerId, now: u64) -> impl Future<Output = Result<Vec<StoredSession>, Error>> + Send {
         let _ = (owner, now);
         async { Err(no_owners()) }
     }
 
     /// Ends those sessions of an owner, and says how many that were; expired ones that were not cleaned up yet may count.
-    fn delete_of(&self, owner: &str, which: &Which) -> impl Future<Output = Result<u64, Error>> + Send {
-        let _ = (owner, which);
+    ///
+    /// With [`Which::All`] and [`Which::AllBut`] it ends the owner's logins that are on their way as well: those that asked for
+    /// their [mark](Self::begin_login) before the call are refused after it.
+    ///
+    /// There may be very many sessions, so the layer sets no time for the whole. A store works in pages, each with a time
+    /// limit of its own, goes on after one that failed, and answers the error at the end.
+    fn delete_of(&self, owner: &OwnerId, which: &Which, now: u64) -> impl Future<Output = Result<u64, Error>> + Send {
+        let _ = (owner, which, now);
         async { Err(no_owners()) }
     }
 
-    /// Ends all sessions of everybody that [began](Record::begun) before the epoch, and says how many that were. When it
-    /// returns, they are gone.
-    fn delete_begun_before(&self, epoch: u64) -> impl Future<Output = Result<u64, Error>> + Send {
+    /// Ends all sessions of everybody that the epoch ends, and all logins that are on their way, and says how many sessions
+    /// that were. When it returns, they are gone. It works in pages, as [`delete_of`](Self::delete_of).
+    fn delete_begun(&self, epoch: &Epoch) -> impl Future<Output = Result<u64, Error>> + Send {
         let _ = epoch;
         async {
             Err(Error::config(
-                "this store cannot end all sessions at once: implement `Store::delete_begun_before`, or change the layer's `app`",
+                "this store cannot end all sessions at once: implement `Store::delete_begun`, or change the layer's `app`",
             ))
         }
     }
@@ -177,6 +205,7 @@ pub trait Store: Send + Sync + 'static {
 
 fn no_owners() -> Error {
     Error::config(
-        "this store does not know whose a session is: implement `Store::sessions_of`, `delete_of` and `keeps_owners`",
+        "this store does not know whose a session is: implement `Store::keeps_owners`, `begin_login`, \
+         `sessions_of` and `delete_of`",
     )
 }

@@ -2,8 +2,15 @@
 
 use std::fmt;
 
-use super::answers::{Applied, Loaded, StoredSession};
+use super::{
+    answers::{Applied, Loaded, StoredSession},
+    owner::{Login, Owner},
+};
 use crate::session::{SessionId, Values, system_time};
+
+/// For so long after a renewal, in milliseconds, the ticket that it replaced is known as [`Loaded::Renewed`]: longer than a
+/// request takes that was sent before the browser had the new one.
+pub const RENEWED_FOR: u64 = 120_000;
 
 /// The SHA-256 of the secret part of a ticket. A session's id stays; this one is replaced by
 /// [`Session::renew`](crate::Session::renew), and then the old ticket is dead.
@@ -68,9 +75,29 @@ pub struct Record {
     /// The last millisecond of its life. Never above 2^48 - 1, which stands for a session without an end.
     pub expires: u64,
     /// Whose session it is, if the application said so.
-    pub owner: Option<String>,
-    /// What the owner knows it by, such as a device.
+    pub owner: Option<Owner>,
+    /// What the owner knows it by, such as a device: at most 1,024 bytes.
     pub label: Option<String>,
+    /// The last renewal of the ticket, if there was one. A store need not fetch it with a live record.
+    pub renewed: Option<Renewed>,
+}
+
+/// The last renewal of a session's ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Renewed {
+    /// The secret that was replaced.
+    pub secret: SecretHash,
+    /// When that was.
+    pub at: u64,
+}
+
+impl Renewed {
+    /// Makes a renewal of both parts; for a store that reads back what it has kept.
+    #[must_use]
+    pub fn new(secret: SecretHash, at: u64) -> Self {
+        Self { secret, at }
+    }
 }
 
 impl Record {
@@ -88,6 +115,7 @@ impl Record {
             expires,
             owner: None,
             label: None,
+            renewed: None,
         }
     }
 
@@ -104,9 +132,19 @@ impl Record {
             Loaded::Missing
         } else if self.secret == ticket.secret {
             Loaded::Live(Box::new(self.clone()))
-        } else {
+        } else if self.was_renewed_from(&ticket.secret, now) {
             Loaded::Renewed
+        } else {
+            Loaded::Missing
         }
+    }
+
+    /// Tells whether this secret was replaced so short a time ago that the client may have the new ticket already, or will
+    /// have it in a moment.
+    #[must_use]
+    pub fn was_renewed_from(&self, secret: &SecretHash, now: u64) -> bool {
+        self.renewed
+            .is_some_and(|renewed| renewed.secret == *secret && now <= renewed.at.saturating_add(RENEWED_FOR))
     }
 
     /// What [`Store::apply`](super::Store::apply) does and answers if this is the record under the ticket's id: all of the
@@ -133,6 +171,7 @@ impl Record {
             self.values.change(values);
         }
         if let Some(secret) = changes.secret {
+            self.renewed = Some(Renewed::new(self.secret, now));
             self.secret = secret;
         }
         self.seen = self.seen.max(changes.seen);
@@ -162,10 +201,17 @@ impl Record {
         }
     }
 
-    /// When the session began to have the privileges it has: what an [epoch](super::Store::delete_begun_before) looks at.
+    /// Returns when the session began to have the privileges it has: at its login, or if there was none, when it was
+    /// created. An [`Epoch`](super::Epoch) looks at it.
     #[must_use]
     pub fn begun(&self) -> u64 {
-        self.created.max(self.authenticated.unwrap_or(0))
+        self.authenticated.unwrap_or(self.created)
+    }
+
+    /// Tells whether nobody ever logged in to the session: such sessions are the first to go where there is no room.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.authenticated.is_none() && self.owner.is_none()
     }
 }
 
@@ -210,9 +256,11 @@ pub struct Changes {
     /// The session's own lifetime, in seconds.
     pub max_age: Field<u32>,
     /// Whose session it is.
-    pub owner: Field<String>,
+    pub owner: Field<Owner>,
     /// What the owner knows it by.
     pub label: Field<String>,
+    /// Given with every owner that is set.
+    pub login: Option<Login>,
 }
 
 impl Changes {
@@ -224,6 +272,12 @@ impl Changes {
             expires,
             ..Self::default()
         }
+    }
+
+    /// Tells whether the changes are part of a login before this time.
+    #[must_use]
+    pub fn logs_in_before(&self, time: u64) -> bool {
+        matches!(self.authenticated, Field::Set(at) if at < time)
     }
 }
 

@@ -3,10 +3,13 @@
 use std::fmt;
 
 use base64_simd::URL_SAFE_NO_PAD;
-use ring::digest::{Context, SHA256};
+use ring::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    digest::{Context, SHA256},
+};
 
-use super::{HashedTicket, SecretHash};
-use crate::session::SessionId;
+use super::{HashedTicket, Owner, OwnerId, SecretHash};
+use crate::{error::Error, session::SessionId};
 
 /// Finds the record; stable for the session's life. 128 bits.
 const SELECTOR: usize = 16;
@@ -61,26 +64,24 @@ impl fmt::Debug for Ticket {
     }
 }
 
-/// Hashes the tickets of one layer: a ticket is worth nothing under another name or for another application.
+/// Hashes the tickets of one layer: a ticket is worth nothing under another name or for another application. Owners are bound
+/// to the application only, so that all layers of one application know the same ones.
 pub(crate) struct Hasher {
     selector: Context,
     secret: Context,
+    /// Makes the key under which the owner's name is kept.
+    name: Context,
+    owner: Context,
 }
 
 impl Hasher {
     pub(crate) fn new(app: &str, cookie_name: &str) -> Self {
-        let begin = |part: &str| {
-            let mut context = Context::new(&SHA256);
-            for field in ["ticket", app, cookie_name, part] {
-                // As everywhere: 2 bytes of length before each field. Names are far shorter than 64 KB.
-                context.update(&u16::try_from(field.len()).unwrap_or(u16::MAX).to_be_bytes());
-                context.update(field.as_bytes());
-            }
-            context
-        };
+        let begin = |part: &str| begin(&["ticket", app, cookie_name, part]);
         Self {
             selector: begin("selector"),
             secret: begin("secret"),
+            name: begin("owner"),
+            owner: self::begin(&["owner", app]),
         }
     }
 
@@ -91,6 +92,51 @@ impl Hasher {
             secret: SecretHash::from_bytes(finish(&self.secret, secret)),
         }
     }
+
+    pub(crate) fn owner_id(&self, owner: &str) -> OwnerId {
+        OwnerId::from_bytes(finish(&self.owner, owner.as_bytes()))
+    }
+
+    /// Makes of an owner what the store may see. The key of the name is in the client's ticket only, and is the same after
+    /// a renewal, so the nonce must be random.
+    pub(crate) fn seal(&self, ticket: &Ticket, owner: &str, nonce: [u8; NONCE_LEN]) -> Result<Owner, Error> {
+        let mut name = owner.as_bytes().to_vec();
+        self.name_key(ticket)
+            .and_then(|key| key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut name))
+            .map_err(|_| Error::Random)?;
+        let sealed = [&nonce[..], &name].concat();
+        Ok(Owner::new(
+            self.owner_id(owner),
+            URL_SAFE_NO_PAD.encode_to_string(sealed),
+        ))
+    }
+
+    /// Reads the name again. `None` if this layer has not written it under this ticket.
+    pub(crate) fn open(&self, ticket: &Ticket, owner: &Owner) -> Option<String> {
+        let mut sealed = URL_SAFE_NO_PAD.decode_to_vec(&owner.name).ok()?;
+        let (nonce, name) = sealed.split_first_chunk_mut::<NONCE_LEN>()?;
+        let key = self.name_key(ticket).ok()?;
+        let name = key
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::empty(), name)
+            .ok()?;
+        let name = std::str::from_utf8(name).ok()?;
+        (self.owner_id(name) == owner.id).then(|| name.to_owned())
+    }
+
+    fn name_key(&self, ticket: &Ticket) -> Result<LessSafeKey, ring::error::Unspecified> {
+        let key = finish(&self.name, &ticket.bytes[..SELECTOR]);
+        UnboundKey::new(&AES_256_GCM, &key).map(LessSafeKey::new)
+    }
+}
+
+/// As everywhere: 2 bytes of length before each field. Names are far shorter than 64 KB.
+fn begin(fields: &[&str]) -> Context {
+    let mut context = Context::new(&SHA256);
+    for field in fields {
+        context.update(&u16::try_from(field.len()).unwrap_or(u16::MAX).to_be_bytes());
+        context.update(field.as_bytes());
+    }
+    context
 }
 
 fn finish(begun: &Context, field: &[u8]) -> [u8; 32] {
@@ -156,5 +202,40 @@ mod tests {
         let (old, new) = (ticket(), ticket().renewed([1; SECRET]));
         assert!(hasher.hash(&old).id == hasher.hash(&new).id);
         assert!(hasher.hash(&old).secret != hasher.hash(&new).secret);
+    }
+
+    #[test]
+    fn fault_a1_an_owner_is_bound_to_the_application_and_read_with_the_ticket_only() {
+        let (shop, other_cookie, admin) = (
+            Hasher::new("shop", "session"),
+            Hasher::new("shop", "id"),
+            Hasher::new("admin", "session"),
+        );
+        let owner = shop.seal(&ticket(), "1", [3; NONCE_LEN]).unwrap();
+        assert_eq!(owner.id, shop.owner_id("1"));
+        assert_eq!(
+            owner.id,
+            other_cookie.owner_id("1"),
+            "layers of one application share owners"
+        );
+        assert_ne!(owner.id, admin.owner_id("1"));
+        // No byte moves from one field to the next.
+        assert_ne!(Hasher::new("a", "").owner_id("bc"), Hasher::new("ab", "").owner_id("c"));
+        // printf '\0\5owner\0\4shop\0\0011' | sha256sum
+        let known = "f8f9b6e75aeef2bebc25ab26b6c74783ccbbffd924078d52918a272079d3c292";
+        assert_eq!(owner.id.to_string(), known);
+
+        assert_eq!(shop.open(&ticket(), &owner).as_deref(), Some("1"));
+        assert_eq!(shop.open(&ticket().renewed([1; SECRET]), &owner).as_deref(), Some("1"));
+        assert_eq!(shop.open(&Ticket::new([8; SELECTOR], [9; SECRET]), &owner), None);
+        assert_eq!(other_cookie.open(&ticket(), &owner), None);
+        let moved = Owner::new(shop.owner_id("2"), owner.name.clone());
+        assert_eq!(shop.open(&ticket(), &moved), None);
+        assert_eq!(shop.open(&ticket(), &Owner::new(owner.id, "")), None);
+        for odd in ["", "é\0{}", &"x".repeat(1_024)] {
+            let owner = shop.seal(&ticket(), odd, [4; NONCE_LEN]).unwrap();
+            assert!(owner.name.len() <= 1_404, "{}", owner.name.len());
+            assert_eq!(shop.open(&ticket(), &owner).as_deref(), Some(odd));
+        }
     }
 }

@@ -3,7 +3,8 @@
 use http_session::{
     SessionId,
     store::{
-        Applied, Changes, Created, Field, HashedTicket, Loaded, Record, SecretHash, Store, StoredSession, Values, Which,
+        Applied, Changes, Created, Epoch, Field, HashedTicket, Loaded, Login, OwnerId, Record, SecretHash, Store,
+        StoredSession, Values, Which,
     },
 };
 
@@ -39,6 +40,12 @@ impl SpyStore {
         self.secret(&record.secret);
         self.printer.debug("Record", record);
         self.printer.debug("Values", &record.values);
+        if let Some(owner) = &record.owner {
+            self.printer.debug("Owner", owner);
+        }
+        if let Some(renewed) = &record.renewed {
+            self.printer.debug("Renewed", renewed);
+        }
     }
 }
 
@@ -53,10 +60,13 @@ impl Store for SpyStore {
         answer
     }
 
-    async fn create(&self, id: &SessionId, record: &Record, now: u64) -> Result<Created, Error> {
+    async fn create(&self, id: &SessionId, record: &Record, login: Option<&Login>, now: u64) -> Result<Created, Error> {
         self.id(id);
         self.record(record);
-        let answer = self.inner.create(id, record, now).await;
+        if let Some(login) = login {
+            self.printer.debug("Login", login);
+        }
+        let answer = self.inner.create(id, record, login, now).await;
         self.printer.debug("Created", &answer);
         answer
     }
@@ -87,15 +97,25 @@ impl Store for SpyStore {
         true
     }
 
-    async fn sessions_of(&self, owner: &str, now: u64) -> Result<Vec<StoredSession>, Error> {
+    async fn begin_login(&self, owner: &OwnerId, now: u64) -> Result<u64, Error> {
+        self.printer.debug("OwnerId", owner);
+        self.inner.begin_login(owner, now).await
+    }
+
+    async fn sessions_of(&self, owner: &OwnerId, now: u64) -> Result<Vec<StoredSession>, Error> {
         let answer = self.inner.sessions_of(owner, now).await;
         self.printer.debug("StoredSession", &answer);
         answer
     }
 
-    async fn delete_of(&self, owner: &str, which: &Which) -> Result<u64, Error> {
+    async fn delete_begun(&self, epoch: &Epoch) -> Result<u64, Error> {
+        self.printer.debug("Epoch", epoch);
+        self.inner.delete_begun(epoch).await
+    }
+
+    async fn delete_of(&self, owner: &OwnerId, which: &Which, now: u64) -> Result<u64, Error> {
         self.printer.debug("Which", which);
-        self.inner.delete_of(owner, which).await
+        self.inner.delete_of(owner, which, now).await
     }
 }
 
@@ -173,6 +193,7 @@ pub(super) fn print(printer: &Printer) {
         print_session(printer, session);
         ok()
     });
+    poll_now(layer.destroy_all_begun_before(std::time::SystemTime::now())).unwrap();
     // A store that fails.
     store.inner.down(true);
     send(&layer, &jar.header("/"), |session| {

@@ -107,6 +107,12 @@ pub async fn rule_1_each_request_takes_as_many_steps_as_it_needs(world: &World) 
     takes!(["load", "apply"], session => {
         let session = loaded(session).await;
         session.authenticated().unwrap();
+        session.insert("m", 1).unwrap();
+    });
+    // Only a login with an owner asks once more.
+    takes!(["load", "begin_login", "apply"], session => {
+        let session = loaded(session).await;
+        session.authenticated().unwrap();
         session.set_owner("ada").unwrap();
         session.set_label("a phone").unwrap();
         session.insert("m", "x".repeat(10_000)).unwrap();

@@ -14,7 +14,11 @@ pub async fn dump(place: &Place, store: &Any) -> Vec<u8> {
             for (id, record) in map.records() {
                 all.extend(id.as_bytes());
                 all.extend(record.secret.as_bytes());
-                all.extend(format!("{:?} {:?}", record.owner, record.label).bytes());
+                if let Some(owner) = &record.owner {
+                    all.extend(owner.id.as_bytes());
+                    all.extend(owner.name.bytes());
+                }
+                all.extend(format!("{:?}", record.label).bytes());
                 record
                     .values
                     .iter()

@@ -36,7 +36,9 @@ impl World {
         // Redis ends sessions by its own clock: this one begins at the same time, and goes only ahead.
         let clock = Clock::new();
         clock.set(SystemTime::now());
-        let layer = SessionLayer::with_store(store.clone()).clock(clock.reader());
+        let layer = SessionLayer::with_store(store.clone())
+            .anonymous_max_age(None)
+            .clock(clock.reader());
         // Many tests at a time on a small machine.
         let layer = layer.store_timeout(MINUTE).build().unwrap();
         Some(Self {

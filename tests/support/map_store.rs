@@ -8,7 +8,10 @@ use std::{
 
 use http_session::{
     Error, SessionId,
-    store::{Applied, Changes, Created, HashedTicket, Loaded, Record, Store, StoredSession, Which},
+    store::{
+        Applied, Changes, Created, Epoch, Field, HashedTicket, Loaded, Login, OwnerId, Record, Store, StoredSession,
+        Which,
+    },
 };
 use tokio::sync::Semaphore;
 
@@ -18,13 +21,49 @@ use crate::support::Random;
 pub struct MapStore(Arc<Inner>);
 
 struct Inner {
-    records: Mutex<HashMap<SessionId, Record>>,
+    records: Mutex<Records>,
     asked: Mutex<Vec<&'static str>>,
     script: Mutex<Script>,
     /// What a step waits for when it is told to wait.
     gate: Semaphore,
     /// Steps that wait.
     waiting: Semaphore,
+}
+
+#[derive(Default)]
+struct Records {
+    map: HashMap<SessionId, Record>,
+    /// Sessions of owners, the last login last.
+    logins: Vec<SessionId>,
+    marks: HashMap<OwnerId, u64>,
+    /// Of everybody.
+    mark: u64,
+    epoch: u64,
+}
+
+impl Records {
+    fn mark(&self, owner: &OwnerId) -> u64 {
+        self.mark + self.marks.get(owner).copied().unwrap_or(0)
+    }
+
+    /// This session has logged in, and the oldest ones go if there are too many.
+    fn logged_in(&mut self, id: &SessionId, owner: &OwnerId, login: &Login, now: u64) {
+        self.logins.retain(|other| other != id && self.map.contains_key(other));
+        self.logins.push(*id);
+        let is_theirs = |id: &SessionId| {
+            let record = self.map.get(id).filter(|record| record.is_live(now));
+            record.is_some_and(|record| is_of(record, owner))
+        };
+        let theirs: Vec<SessionId> = self.logins.iter().copied().filter(is_theirs).collect();
+        let most = login.most.map_or(usize::MAX, |most| most as usize);
+        for id in &theirs[..theirs.len().saturating_sub(most)] {
+            self.map.remove(id);
+        }
+    }
+}
+
+fn is_of(record: &Record, owner: &OwnerId) -> bool {
+    record.owner.as_ref().is_some_and(|its| its.id == *owner)
 }
 
 #[derive(Default)]
@@ -57,12 +96,12 @@ impl MapStore {
     }
 
     pub fn len(&self) -> usize {
-        self.0.records.lock().unwrap().len()
+        self.0.records.lock().unwrap().map.len()
     }
 
     pub fn records(&self) -> Vec<(SessionId, Record)> {
         let records = self.0.records.lock().unwrap();
-        records.iter().map(|(id, record)| (*id, record.clone())).collect()
+        records.map.iter().map(|(id, record)| (*id, record.clone())).collect()
     }
 
     /// The only record there is.
@@ -137,11 +176,7 @@ impl MapStore {
         }
     }
 
-    async fn step<T>(
-        &self,
-        name: &'static str,
-        step: impl FnOnce(&mut HashMap<SessionId, Record>) -> T + Send,
-    ) -> Result<T, Error> {
+    async fn step<T>(&self, name: &'static str, step: impl FnOnce(&mut Records) -> T + Send) -> Result<T, Error> {
         self.0.asked.lock().unwrap().push(name);
         let (down, before, after) = {
             let script = self.0.script.lock().unwrap();
@@ -171,25 +206,36 @@ impl MapStore {
 
 impl Store for MapStore {
     async fn load(&self, ticket: &HashedTicket, now: u64) -> Result<Loaded, Error> {
-        self.step("load", |map| {
-            map.get(&ticket.id)
-                .map_or(Loaded::Missing, |record| record.load(ticket, now))
+        self.step("load", |records| {
+            let record = records.map.get(&ticket.id);
+            record.map_or(Loaded::Missing, |record| record.load(ticket, now))
         })
         .await
     }
 
-    async fn create(&self, id: &SessionId, record: &Record, now: u64) -> Result<Created, Error> {
+    async fn create(&self, id: &SessionId, record: &Record, login: Option<&Login>, now: u64) -> Result<Created, Error> {
         let collides = {
             let mut script = self.0.script.lock().unwrap();
             let collides = script.collisions > 0;
             script.collisions = script.collisions.saturating_sub(1);
             collides
         };
-        self.step("create", |map| {
-            if collides || map.get(id).is_some_and(|other| other.is_live(now)) {
+        let login = login.zip(record.owner.as_ref());
+        self.step("create", |records| {
+            if collides || records.map.get(id).is_some_and(|other| other.is_live(now)) {
                 return Created::Collision;
             }
-            map.insert(*id, record.clone());
+            let late = match login {
+                Some((login, owner)) => records.mark(&owner.id) != login.mark,
+                None => record.begun() < records.epoch,
+            };
+            if late {
+                return Created::Ended;
+            }
+            records.map.insert(*id, record.clone());
+            if let Some((login, owner)) = login {
+                records.logged_in(id, &owner.id, login, now);
+            }
             Created::Created
         })
         .await
@@ -202,23 +248,37 @@ impl Store for MapStore {
             script.conflicts = script.conflicts.saturating_sub(u32::from(conflicts));
             conflicts
         };
-        self.step("apply", |map| {
+        let login = match (&changes.login, &changes.owner) {
+            (Some(login), Field::Set(owner)) => Some((login, owner.id)),
+            _ => None,
+        };
+        self.step("apply", |records| {
             if conflicts {
                 return Applied::Conflict;
             }
-            map.get_mut(&ticket.id)
-                .map_or(Applied::Gone, |record| record.apply(ticket, changes, now))
+            let late = match login {
+                Some((login, owner)) => records.mark(&owner) != login.mark,
+                None => changes.logs_in_before(records.epoch),
+            };
+            if late {
+                return Applied::Gone;
+            }
+            let record = records.map.get_mut(&ticket.id);
+            let applied = record.map_or(Applied::Gone, |record| record.apply(ticket, changes, now));
+            if let (Some((login, owner)), Applied::Updated) = (login, applied) {
+                records.logged_in(&ticket.id, &owner, login, now);
+            }
+            applied
         })
         .await
     }
 
     async fn delete(&self, ticket: &HashedTicket, now: u64) -> Result<bool, Error> {
-        self.step("delete", |map| {
-            let live = map
-                .get(&ticket.id)
-                .is_some_and(|record| record.is_live(now) && record.secret == ticket.secret);
+        self.step("delete", |records| {
+            let record = records.map.get(&ticket.id);
+            let live = record.is_some_and(|record| record.is_live(now) && record.secret == ticket.secret);
             if live {
-                map.remove(&ticket.id);
+                records.map.remove(&ticket.id);
             }
             live
         })
@@ -226,10 +286,10 @@ impl Store for MapStore {
     }
 
     async fn delete_expired(&self, now: u64) -> Result<u64, Error> {
-        self.step("delete_expired", |map| {
-            let before = map.len();
-            map.retain(|_, record| record.is_live(now));
-            (before - map.len()) as u64
+        self.step("delete_expired", |records| {
+            let before = records.map.len();
+            records.map.retain(|_, record| record.is_live(now));
+            (before - records.map.len()) as u64
         })
         .await
     }
@@ -238,30 +298,41 @@ impl Store for MapStore {
         true
     }
 
-    async fn sessions_of(&self, owner: &str, now: u64) -> Result<Vec<StoredSession>, Error> {
-        self.step("sessions_of", |map| {
-            map.iter()
-                .filter(|(_, record)| record.is_live(now) && record.owner.as_deref() == Some(owner))
+    async fn begin_login(&self, owner: &OwnerId, _: u64) -> Result<u64, Error> {
+        self.step("begin_login", |records| records.mark(owner)).await
+    }
+
+    async fn sessions_of(&self, owner: &OwnerId, now: u64) -> Result<Vec<StoredSession>, Error> {
+        self.step("sessions_of", |records| {
+            let all = records.map.iter();
+            all.filter(|(_, record)| record.is_live(now) && is_of(record, owner))
                 .map(|(id, record)| record.summary(*id))
                 .collect()
         })
         .await
     }
 
-    async fn delete_of(&self, owner: &str, which: &Which) -> Result<u64, Error> {
-        self.step("delete_of", |map| {
-            let before = map.len();
-            map.retain(|id, record| !(record.owner.as_deref() == Some(owner) && which.includes(id)));
-            (before - map.len()) as u64
+    async fn delete_of(&self, owner: &OwnerId, which: &Which, _: u64) -> Result<u64, Error> {
+        self.step("delete_of", |records| {
+            if !matches!(which, Which::Only(_)) {
+                *records.marks.entry(*owner).or_default() += 1;
+            }
+            let before = records.map.len();
+            records
+                .map
+                .retain(|id, record| !(is_of(record, owner) && which.includes(id)));
+            (before - records.map.len()) as u64
         })
         .await
     }
 
-    async fn delete_begun_before(&self, epoch: u64) -> Result<u64, Error> {
-        self.step("delete_begun_before", |map| {
-            let before = map.len();
-            map.retain(|_, record| record.begun() >= epoch);
-            (before - map.len()) as u64
+    async fn delete_begun(&self, epoch: &Epoch) -> Result<u64, Error> {
+        self.step("delete_begun", |records| {
+            records.mark += 1;
+            records.epoch = records.epoch.max(epoch.before);
+            let before = records.map.len();
+            records.map.retain(|_, record| !epoch.ends(record.begun()));
+            (before - records.map.len()) as u64
         })
         .await
     }

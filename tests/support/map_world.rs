@@ -26,7 +26,9 @@ pub fn world() -> World {
 
 pub fn world_of(change: impl FnOnce(SessionLayer) -> SessionLayer) -> World {
     let (store, clock) = (MapStore::new(), Clock::new());
-    let layer = SessionLayer::with_store(store.clone()).clock(clock.reader());
+    let layer = SessionLayer::with_store(store.clone())
+        .anonymous_max_age(None)
+        .clock(clock.reader());
     World {
         layer: change(layer).build().unwrap(),
         store,

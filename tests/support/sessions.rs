@@ -52,7 +52,10 @@ pub fn set(key: &str, json: &str) -> Changes {
 }
 
 pub async fn create(store: &impl Store, ticket: &HashedTicket, record: &Record) {
-    assert_eq!(store.create(&ticket.id, record, now()).await.unwrap(), Created::Created);
+    assert_eq!(
+        store.create(&ticket.id, record, None, now()).await.unwrap(),
+        Created::Created
+    );
 }
 
 pub async fn apply(store: &impl Store, ticket: &HashedTicket, changes: &Changes) {
@@ -194,7 +197,7 @@ pub async fn work(store: impl Store, limit: std::time::Duration, mut done: impl 
             ended: false,
             unsure: false,
         };
-        let Some(created) = within(limit, store.create(&ticket.id, &record, now())).await else {
+        let Some(created) = within(limit, store.create(&ticket.id, &record, None, now())).await else {
             failed += 1;
             // Do not spin while nobody listens.
             tokio::task::yield_now().await;

@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use http_session::{
     Error, SessionId,
-    store::{Applied, Changes, Created, HashedTicket, Loaded, Record, SecretHash, Store, StoredSession, Which},
+    store::{
+        Applied, Changes, Created, Epoch, HashedTicket, Loaded, Login, OwnerId, Record, SecretHash, Store,
+        StoredSession, Which,
+    },
 };
 use tokio::sync::Semaphore;
 
@@ -42,8 +45,8 @@ impl Store for Any {
         any!(self, store => store.load(ticket, now).await)
     }
 
-    async fn create(&self, id: &SessionId, record: &Record, now: u64) -> Result<Created, Error> {
-        any!(self, store => store.create(id, record, now).await)
+    async fn create(&self, id: &SessionId, record: &Record, login: Option<&Login>, now: u64) -> Result<Created, Error> {
+        any!(self, store => store.create(id, record, login, now).await)
     }
 
     async fn apply(&self, ticket: &HashedTicket, changes: &Changes, now: u64) -> Result<Applied, Error> {
@@ -62,16 +65,20 @@ impl Store for Any {
         any!(self, store => store.keeps_owners())
     }
 
-    async fn sessions_of(&self, owner: &str, now: u64) -> Result<Vec<StoredSession>, Error> {
+    async fn begin_login(&self, owner: &OwnerId, now: u64) -> Result<u64, Error> {
+        any!(self, store => store.begin_login(owner, now).await)
+    }
+
+    async fn sessions_of(&self, owner: &OwnerId, now: u64) -> Result<Vec<StoredSession>, Error> {
         any!(self, store => store.sessions_of(owner, now).await)
     }
 
-    async fn delete_of(&self, owner: &str, which: &Which) -> Result<u64, Error> {
-        any!(self, store => store.delete_of(owner, which).await)
+    async fn delete_of(&self, owner: &OwnerId, which: &Which, now: u64) -> Result<u64, Error> {
+        any!(self, store => store.delete_of(owner, which, now).await)
     }
 
-    async fn delete_begun_before(&self, epoch: u64) -> Result<u64, Error> {
-        any!(self, store => store.delete_begun_before(epoch).await)
+    async fn delete_begun(&self, epoch: &Epoch) -> Result<u64, Error> {
+        any!(self, store => store.delete_begun(epoch).await)
     }
 }
 
@@ -201,7 +208,8 @@ impl<S: Store> Watched<S> {
         };
         let mut record = Record::new(ticket.secret, now, expires);
         record.values.set("whose", "\"another's\"");
-        assert_eq!(self.store.create(id, &record, now).await.unwrap(), Created::Created);
+        let created = self.store.create(id, &record, None, now).await.unwrap();
+        assert_eq!(created, Created::Created);
         self.shared.script.lock().unwrap().planted = Some(ticket);
     }
 }
@@ -211,7 +219,7 @@ impl<S: Store> Store for Watched<S> {
         self.step("load", self.store.load(ticket, now)).await
     }
 
-    async fn create(&self, id: &SessionId, record: &Record, now: u64) -> Result<Created, Error> {
+    async fn create(&self, id: &SessionId, record: &Record, login: Option<&Login>, now: u64) -> Result<Created, Error> {
         let collides = {
             let mut script = self.shared.script.lock().unwrap();
             let collides = script.collisions > 0;
@@ -221,7 +229,7 @@ impl<S: Store> Store for Watched<S> {
         if collides {
             self.plant(id, now, record.expires).await;
         }
-        self.step("create", self.store.create(id, record, now)).await
+        self.step("create", self.store.create(id, record, login, now)).await
     }
 
     async fn apply(&self, ticket: &HashedTicket, changes: &Changes, now: u64) -> Result<Applied, Error> {
@@ -240,16 +248,19 @@ impl<S: Store> Store for Watched<S> {
         self.store.keeps_owners()
     }
 
-    async fn sessions_of(&self, owner: &str, now: u64) -> Result<Vec<StoredSession>, Error> {
+    async fn begin_login(&self, owner: &OwnerId, now: u64) -> Result<u64, Error> {
+        self.step("begin_login", self.store.begin_login(owner, now)).await
+    }
+
+    async fn sessions_of(&self, owner: &OwnerId, now: u64) -> Result<Vec<StoredSession>, Error> {
         self.step("sessions_of", self.store.sessions_of(owner, now)).await
     }
 
-    async fn delete_of(&self, owner: &str, which: &Which) -> Result<u64, Error> {
-        self.step("delete_of", self.store.delete_of(owner, which)).await
+    async fn delete_of(&self, owner: &OwnerId, which: &Which, now: u64) -> Result<u64, Error> {
+        self.step("delete_of", self.store.delete_of(owner, which, now)).await
     }
 
-    async fn delete_begun_before(&self, epoch: u64) -> Result<u64, Error> {
-        self.step("delete_begun_before", self.store.delete_begun_before(epoch))
-            .await
+    async fn delete_begun(&self, epoch: &Epoch) -> Result<u64, Error> {
+        self.step("delete_begun", self.store.delete_begun(epoch)).await
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     failure::Failure,
     samples::texts,
-    trial::{DAY, NEVER, Trial, text},
+    trial::{DAY, NEVER, Trial, owner, text},
 };
 use crate::store::{Applied, Changes, Field, Record, Store};
 
@@ -127,26 +127,27 @@ pub(super) async fn fields<S: Store>(trial: &Trial<'_, S>) -> Result<(), Failure
     let (ticket, mut record) = trial.stored(&[]).await?;
     let owners = trial.store.keeps_owners();
     let now = trial.now;
+    let (first, second) = (owner(), owner());
     let edits: &[(&str, Edit<'_>)] = &[
         ("authenticated", &|changes| changes.authenticated = Field::Set(now + 1)),
         ("max_age", &|changes| changes.max_age = Field::Set(60)),
         ("label", &|changes| changes.label = text(Some("l'abel"))),
-        ("an owner", &|changes| changes.owner = text(Some("o'wner"))),
+        ("an owner", &|changes| changes.owner = Field::Set(first.clone())),
         ("nothing", &|_| {}),
         ("another authenticated", &|changes| {
             changes.authenticated = Field::Set(now - 1);
         }),
         ("another max_age", &|changes| changes.max_age = Field::Set(u32::MAX)),
         ("an empty label", &|changes| changes.label = text(Some(""))),
-        ("an empty owner", &|changes| changes.owner = text(Some(""))),
+        ("another owner", &|changes| changes.owner = Field::Set(second.clone())),
         ("no authenticated", &|changes| changes.authenticated = Field::Unset),
         ("no max_age", &|changes| changes.max_age = Field::Unset),
         ("no label", &|changes| changes.label = Field::Unset),
         ("no owner", &|changes| changes.owner = Field::Unset),
         ("no owner where there was none", &|changes| changes.owner = Field::Unset),
         ("everything", &|changes| {
-            (changes.authenticated, changes.max_age) = (Field::Set(1), Field::Set(1));
-            (changes.label, changes.owner) = (text(Some("a")), text(Some("b")));
+            (changes.authenticated, changes.max_age) = (Field::Set(now - 2), Field::Set(1));
+            (changes.label, changes.owner) = (text(Some("a")), Field::Set(first.clone()));
         }),
         ("nothing of everything", &|changes| {
             (changes.authenticated, changes.max_age) = (Field::Unset, Field::Unset);
@@ -159,6 +160,9 @@ pub(super) async fn fields<S: Store>(trial: &Trial<'_, S>) -> Result<(), Failure
         // A store without owners is never given one.
         if !owners {
             changes.owner = Field::Keep;
+        }
+        if let Field::Set(owner) = &changes.owner {
+            changes.login = Some(trial.login(&owner.id).await?);
         }
         trial
             .change(&format!("a change to {what}"), &ticket, &mut record, &changes)
@@ -176,7 +180,7 @@ pub(super) async fn expected<S: Store>(trial: &Trial<'_, S>) -> Result<(), Failu
             .map(|&(key, json)| (key.into(), json.map(str::to_owned)))
             .collect();
         (changes.seen, changes.sent, changes.expires) = (trial.now + 9, Some(trial.now + 9), trial.now + 9 * DAY);
-        (changes.authenticated, changes.max_age) = (Field::Set(9), Field::Set(9));
+        (changes.authenticated, changes.max_age) = (Field::Set(trial.now + 9), Field::Set(9));
         changes.label = text(Some("other"));
         changes
     };

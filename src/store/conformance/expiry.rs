@@ -77,14 +77,14 @@ pub(super) async fn create_over<S: Store>(trial: &Trial<'_, S>) -> Result<(), Fa
     let mut new = Record::new(new_ticket.secret, late.now, late.now + DAY);
     new.values = [("both", "2"), ("new", "2")].into_iter().collect();
     let what = "create over a session at its last millisecond";
-    let came = trial.answer(what, trial.store.create(&ticket.id, &new, last.now).await)?;
+    let came = trial.answer(what, trial.store.create(&ticket.id, &new, None, last.now).await)?;
     trial.same(what, &Created::Collision, &came)?;
     late.create("a session over one of the same id that has expired", &new_ticket, &new)
         .await?;
     late.holds("create over a session that has expired", &new_ticket, &new)
         .await?;
     let what = "load with the expired session's ticket";
-    late.load(what, &ticket, late.now, &Loaded::Renewed).await
+    late.load(what, &ticket, late.now, &Loaded::Missing).await
 }
 
 pub(super) async fn never<S: Store>(trial: &Trial<'_, S>) -> Result<(), Failure> {

@@ -6,7 +6,7 @@
 //!
 //! ```
 //! # use std::{collections::HashMap, sync::{Mutex, PoisonError}};
-//! # use http_session::{Error, SessionId, store::{Applied, Changes, Created, HashedTicket, Loaded, Record, Store}};
+//! # use http_session::{Error, SessionId, store::{Applied, Changes, Created, HashedTicket, Loaded, Login, Record, Store}};
 //! # #[derive(Default)]
 //! # struct MapStore(Mutex<HashMap<SessionId, Record>>);
 //! # impl MapStore {
@@ -18,7 +18,7 @@
 //! #     async fn load(&self, ticket: &HashedTicket, now: u64) -> Result<Loaded, Error> {
 //! #         self.with(|map| map.get(&ticket.id).map_or(Loaded::Missing, |record| record.load(ticket, now)))
 //! #     }
-//! #     async fn create(&self, id: &SessionId, record: &Record, now: u64) -> Result<Created, Error> {
+//! #     async fn create(&self, id: &SessionId, record: &Record, _: Option<&Login>, now: u64) -> Result<Created, Error> {
 //! #         self.with(|map| {
 //! #             if map.get(id).is_some_and(|other| other.is_live(now)) {
 //! #                 return Created::Collision;
@@ -71,6 +71,7 @@ mod changes;
 mod epoch;
 mod expiry;
 mod failure;
+mod logins;
 mod model;
 mod owners;
 mod owners_ended;
@@ -133,13 +134,18 @@ pub async fn check<S: Store>(store: &S) -> Result<(), Failure> {
         owners::listed(&step("sessions of an owner")).await?;
         owners_ended::one_by_one(&step("ended sessions of an owner")).await?;
         owners_ended::together(&step("delete_of")).await?;
-        owners::odd_names(&step("names of owners")).await?;
+        owners::odd_ids(&step("ids of owners")).await?;
         owners::at_once(&step("concurrent owners")).await?;
+        logins::limited(&step("limits of an owner")).await?;
+        logins::expired(&step("limits and expiry")).await?;
+        logins::at_once(&step("concurrent logins")).await?;
+        logins::too_late(&step("logins that an end overtook")).await?;
+        logins::ended_at_once(&step("logins during an end")).await?;
     }
     Ok(())
 }
 
-/// Tries [`Store::delete_begun_before`].
+/// Tries [`Store::delete_begun`].
 ///
 /// **It ends all sessions that are in the store**, so nothing else may use the store meanwhile, [`check`] included.
 ///
@@ -147,5 +153,5 @@ pub async fn check<S: Store>(store: &S) -> Result<(), Failure> {
 ///
 /// The first thing that was not as it must be.
 pub async fn check_epoch<S: Store>(store: &S) -> Result<(), Failure> {
-    epoch::begun_before(&Trial::new(store, "delete_begun_before")).await
+    epoch::begun_before(&Trial::new(store, "delete_begun")).await
 }

@@ -61,7 +61,7 @@ pub(super) async fn many_operations<S: Store>(trial: &Trial<'_, S>) -> Result<()
                 let mut record = Record::new(ticket.secret, now, numbers.time(now + DAY));
                 record.values.set(*numbers.of(&KEYS), *numbers.of(&TEXTS));
                 let taken = model.get(&ticket.id).is_some_and(|other| other.is_live(now));
-                let came = trial.answer(&what, trial.store.create(&ticket.id, &record, now).await)?;
+                let came = trial.answer(&what, trial.store.create(&ticket.id, &record, None, now).await)?;
                 trial.same(
                     &what,
                     if taken { &Created::Collision } else { &Created::Created },

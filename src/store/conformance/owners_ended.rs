@@ -2,12 +2,12 @@
 
 use super::{
     failure::Failure,
-    trial::{DAY, Trial, name, ticket},
+    trial::{DAY, Trial, owner, ticket},
 };
 use crate::store::{Applied, HashedTicket, Record, Store, Which};
 
 pub(super) async fn one_by_one<S: Store>(trial: &Trial<'_, S>) -> Result<(), Failure> {
-    let owner = name();
+    let owner = owner();
     let (one, first) = trial.owned(&owner).await?;
     let (two, _) = trial.owned(&owner).await?;
     trial.delete("a session with an owner", &two, true).await?;
@@ -34,7 +34,7 @@ pub(super) async fn one_by_one<S: Store>(trial: &Trial<'_, S>) -> Result<(), Fai
         .await?;
 
     // The owner of what was there before does not get what is there now.
-    let other = name();
+    let other = super::trial::owner();
     let mut new = Record::new(ticket().secret, late.now, late.now + DAY);
     new.owner = Some(other.clone());
     let new_ticket = HashedTicket {
@@ -54,7 +54,7 @@ pub(super) async fn one_by_one<S: Store>(trial: &Trial<'_, S>) -> Result<(), Fai
 }
 
 pub(super) async fn together<S: Store>(trial: &Trial<'_, S>) -> Result<(), Failure> {
-    let (owner, other) = (name(), name());
+    let (owner, other, unknown) = (owner(), owner(), owner());
     let (foreign, foreign_record) = trial.owned(&other).await?;
     let (nobodys, nobodys_record) = trial.stored(&[]).await?;
     let (one, first) = trial.owned(&owner).await?;
@@ -70,7 +70,7 @@ pub(super) async fn together<S: Store>(trial: &Trial<'_, S>) -> Result<(), Failu
         trial.lists(&format!("delete_of {what}"), &owner, &unchanged).await?;
     }
     trial
-        .delete_of("All of an unknown owner", &name(), Which::All, 0)
+        .delete_of("All of an unknown owner", &unknown, Which::All, 0)
         .await?;
     trial.delete_of("Only one", &owner, Which::Only(two.id), 1).await?;
     trial

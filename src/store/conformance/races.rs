@@ -131,7 +131,9 @@ pub(super) async fn creating<S: Store>(trial: &Trial<'_, S>) -> Result<(), Failu
             .collect();
         let racers = all
             .iter()
-            .map(|(ticket, record)| -> Racer<'_, _> { Box::pin(trial.store.create(&ticket.id, record, trial.now)) })
+            .map(|(ticket, record)| -> Racer<'_, _> {
+                Box::pin(trial.store.create(&ticket.id, record, None, trial.now))
+            })
             .collect();
         let what = "six creates of one id at the same time";
         let mut answers = Vec::new();
@@ -142,7 +144,8 @@ pub(super) async fn creating<S: Store>(trial: &Trial<'_, S>) -> Result<(), Failu
         for ((ticket, record), answer) in all.iter().zip(answers) {
             match answer {
                 Created::Created => trial.holds(what, ticket, record).await?,
-                Created::Collision => trial.load(what, ticket, trial.now, &Loaded::Renewed).await?,
+                Created::Collision => trial.load(what, ticket, trial.now, &Loaded::Missing).await?,
+                Created::Ended => return trial.failure(what, Created::Collision, answer),
             }
         }
     }
@@ -162,7 +165,7 @@ pub(super) async fn renewing<S: Store>(trial: &Trial<'_, S>) -> Result<(), Failu
             record.secret = new.secret;
             match answer {
                 Applied::Updated => trial.holds(what, new, &record).await?,
-                Applied::Gone => trial.load(what, new, trial.now, &Loaded::Renewed).await?,
+                Applied::Gone => trial.load(what, new, trial.now, &Loaded::Missing).await?,
                 Applied::Conflict => return trial.failure(what, Applied::Gone, answer),
             }
         }

@@ -3,9 +3,9 @@
 use super::{
     failure::Failure,
     samples::{odd_keys, texts},
-    trial::{DAY, NEVER, Trial},
+    trial::{DAY, NEVER, Trial, owner},
 };
-use crate::store::{Changes, Record, Store, Values};
+use crate::store::{Changes, Owner, Record, Store, Values};
 
 pub(super) async fn json_texts<S: Store>(trial: &Trial<'_, S>) -> Result<(), Failure> {
     let named = texts();
@@ -28,6 +28,9 @@ pub(super) async fn record_fields<S: Store>(trial: &Trial<'_, S>) -> Result<(), 
         // A store without owners is never given one.
         if !owners {
             record.owner = None;
+            // And may have seen an epoch.
+            record.created = record.created.max(trial.now - DAY);
+            record.authenticated = record.authenticated.map(|at| at.max(trial.now));
         }
         (ticket, record)
     };
@@ -39,7 +42,7 @@ pub(super) async fn record_fields<S: Store>(trial: &Trial<'_, S>) -> Result<(), 
             base(&|record| {
                 (record.created, record.sent, record.seen) = (now - 3 * DAY, now - 2 * DAY, now - DAY);
                 (record.authenticated, record.max_age) = (Some(now - 5), Some(3_600));
-                record.owner = Some("o'wner %_ é \u{1F600}".into());
+                record.owner = Some(owner());
                 record.label = Some("l'abel \"\\ é \u{1F600}\n".into());
             }),
         ),
@@ -48,10 +51,7 @@ pub(super) async fn record_fields<S: Store>(trial: &Trial<'_, S>) -> Result<(), 
             base(&|record| record.authenticated = Some(now + 1)),
         ),
         ("a record with max_age", base(&|record| record.max_age = Some(1))),
-        (
-            "a record with an owner",
-            base(&|record| record.owner = Some("somebody".into())),
-        ),
+        ("a record with an owner", base(&|record| record.owner = Some(owner()))),
         (
             "a record with a label",
             base(&|record| record.label = Some("something".into())),
@@ -61,7 +61,7 @@ pub(super) async fn record_fields<S: Store>(trial: &Trial<'_, S>) -> Result<(), 
             base(&|record| {
                 (record.created, record.sent, record.seen) = (0, 0, 0);
                 (record.authenticated, record.max_age) = (Some(0), Some(0));
-                (record.owner, record.label) = (Some(String::new()), Some(String::new()));
+                (record.owner, record.label) = (Some(Owner::new(owner().id, "")), Some(String::new()));
             }),
         ),
         (
@@ -69,7 +69,8 @@ pub(super) async fn record_fields<S: Store>(trial: &Trial<'_, S>) -> Result<(), 
             base(&|record| {
                 (record.created, record.sent, record.seen, record.expires) = (NEVER, NEVER, NEVER, NEVER);
                 (record.authenticated, record.max_age) = (Some(NEVER), Some(u32::MAX));
-                record.label = Some("é".repeat(500));
+                record.label = Some("é".repeat(512));
+                record.owner = Some(Owner::new(owner().id, "N".repeat(1_404)));
             }),
         ),
     ] {

@@ -2,9 +2,9 @@
 
 use super::{
     failure::Failure,
-    trial::{DAY, Trial, renewal, renewed, ticket},
+    trial::{DAY, SECOND, Trial, renewal, renewed, ticket},
 };
-use crate::store::{Applied, Changes, Created, HashedTicket, Loaded, Record, Store};
+use crate::store::{Applied, Changes, Created, HashedTicket, Loaded, RENEWED_FOR, Record, Store};
 
 /// Changes of everything there is to change.
 fn everything<S: Store>(trial: &Trial<'_, S>) -> Changes {
@@ -25,7 +25,7 @@ pub(super) async fn collision<S: Store>(trial: &Trial<'_, S>) -> Result<(), Fail
         let mut other = Record::new(secret, trial.now + 1, trial.now + 2 * DAY);
         other.values = [("a", "2"), ("b", "2")].into_iter().collect();
         other.label = Some("other".into());
-        let came = trial.answer(what, trial.store.create(&first.id, &other, trial.now).await)?;
+        let came = trial.answer(what, trial.store.create(&first.id, &other, None, trial.now).await)?;
         trial.same(what, &Created::Collision, &came)?;
         trial.holds(what, &first, &record).await?;
     }
@@ -41,16 +41,16 @@ pub(super) async fn wrong_secret<S: Store>(trial: &Trial<'_, S>) -> Result<(), F
         ..good
     };
     for bad in [renewed(&good), almost] {
-        dead(trial, "another secret", &bad).await?;
+        dead(trial, "another secret", &bad, &Loaded::Missing).await?;
         trial.holds("what a wrong secret tried", &good, &record).await?;
     }
     Ok(())
 }
 
 /// A ticket for a live session that is not, or no longer, good for it.
-async fn dead<S: Store>(trial: &Trial<'_, S>, what: &str, bad: &HashedTicket) -> Result<(), Failure> {
+async fn dead<S: Store>(trial: &Trial<'_, S>, what: &str, bad: &HashedTicket, loaded: &Loaded) -> Result<(), Failure> {
     let load = format!("load with {what}");
-    trial.load(&load, bad, trial.now, &Loaded::Renewed).await?;
+    trial.load(&load, bad, trial.now, loaded).await?;
     let mut changes = everything(trial);
     let with = format!("changes with {what}");
     trial.apply(&with, bad, &changes, Applied::Gone).await?;
@@ -98,11 +98,11 @@ async fn gone<S: Store>(trial: &Trial<'_, S>, what: &str, ticket: &HashedTicket)
 
 pub(super) async fn renew<S: Store>(trial: &Trial<'_, S>) -> Result<(), Failure> {
     let (old, mut record) = trial.stored(&[("a", "1"), ("c", "1")]).await?;
-    (record.created, record.seen) = (trial.now - 5 * DAY, trial.now - DAY);
+    (record.created, record.seen) = (trial.now - 5 * SECOND, trial.now - SECOND);
     let (old, mut record) = {
         trial.delete("a session", &old, true).await?;
         trial
-            .create("a session that began five days ago", &old, &record)
+            .create("a session that began five seconds ago", &old, &record)
             .await?;
         (old, record)
     };
@@ -113,10 +113,19 @@ pub(super) async fn renew<S: Store>(trial: &Trial<'_, S>) -> Result<(), Failure>
         .await?;
     trial.same(
         "when the renewed session began",
-        &(trial.now - 5 * DAY),
+        &(trial.now - 5 * SECOND),
         &record.created,
     )?;
-    dead(trial, "the old secret after a renewal", &old).await?;
+    dead(trial, "the old secret after a renewal", &old, &Loaded::Renewed).await?;
+    let made_up = renewed(&old);
+    dead(trial, "a made-up secret after a renewal", &made_up, &Loaded::Missing).await?;
+    for (what, after, expected) in [
+        ("two minutes after it", RENEWED_FOR, Loaded::Renewed),
+        ("later than that", RENEWED_FOR + 1, Loaded::Missing),
+    ] {
+        let what = format!("load with the old secret after a renewal, {what}");
+        trial.load(&what, &old, trial.now + after, &expected).await?;
+    }
     trial
         .holds("what the old secret tried after a renewal", &new, &record)
         .await?;
@@ -130,8 +139,8 @@ pub(super) async fn renew<S: Store>(trial: &Trial<'_, S>) -> Result<(), Failure>
             &renewal(trial.changes(&[], &[]), &newest),
         )
         .await?;
-    dead(trial, "the oldest secret after two renewals", &old).await?;
-    dead(trial, "the old secret after two renewals", &new).await?;
+    dead(trial, "the oldest secret after two renewals", &old, &Loaded::Missing).await?;
+    dead(trial, "the old secret after two renewals", &new, &Loaded::Renewed).await?;
     trial
         .change(
             "the newest secret",

@@ -13,7 +13,7 @@ use super::failure::{Failure, difference};
 use crate::{
     error::Error,
     session::{SessionId, millis},
-    store::{Applied, Changes, Created, Field, HashedTicket, Loaded, Record, SecretHash, Store},
+    store::{Applied, Changes, Created, Field, HashedTicket, Loaded, Login, Owner, OwnerId, Record, SecretHash, Store},
 };
 
 pub(super) const SECOND: u64 = 1_000;
@@ -86,6 +86,12 @@ impl<'a, S: Store> Trial<'a, S> {
         answer.map_err(|error| Failure::error(self.step, what, error))
     }
 
+    /// What a login of this owner begins with.
+    pub(super) async fn login(&self, owner: &OwnerId) -> Result<Login, Failure> {
+        let mark = self.answer("begin_login", self.store.begin_login(owner, self.now).await)?;
+        Ok(Login::new(mark))
+    }
+
     pub(super) async fn load(
         &self,
         what: &str,
@@ -117,7 +123,7 @@ impl<'a, S: Store> Trial<'a, S> {
 
     pub(super) async fn create(&self, what: &str, ticket: &HashedTicket, record: &Record) -> Result<(), Failure> {
         let what = format!("create of {what}");
-        let came = self.answer(&what, self.store.create(&ticket.id, record, self.now).await)?;
+        let came = self.answer(&what, create(self.store, ticket, record, self.now).await)?;
         self.same(&what, &Created::Created, &came)
     }
 
@@ -157,6 +163,25 @@ impl<'a, S: Store> Trial<'a, S> {
     }
 }
 
+/// Creates a record as the layer does, which asks for the mark of an owner first.
+pub(super) async fn create<S: Store>(
+    store: &S,
+    ticket: &HashedTicket,
+    record: &Record,
+    now: u64,
+) -> Result<Created, Error> {
+    let login = match &record.owner {
+        Some(owner) => Some(Login::new(store.begin_login(&owner.id, now).await?)),
+        None => None,
+    };
+    store.create(&ticket.id, record, login.as_ref(), now).await
+}
+
+/// An owner that no other run has.
+pub(super) fn owner() -> Owner {
+    Owner::new(OwnerId::from_bytes(distinct()), "sealed-Name_0")
+}
+
 /// A ticket that nobody else has. It need not be secret.
 pub(super) fn ticket() -> HashedTicket {
     HashedTicket {
@@ -179,11 +204,6 @@ pub(super) fn renewal(changes: Changes, new: &HashedTicket) -> Changes {
         secret: Some(new.secret),
         ..changes
     }
-}
-
-/// A name that no other run has.
-pub(super) fn name() -> String {
-    SessionId::from_bytes(distinct()).to_string()
 }
 
 /// 32 bytes that come once.

@@ -9,7 +9,7 @@ const SESSION: usize = 360;
 /// What a key takes beside its texts: where it stands in the session's text.
 const KEY: usize = 48;
 
-/// What an owner takes beside three copies of the text: a line in the index.
+/// What an owner takes beside the name: a line in the index.
 const OWNER: usize = 260;
 
 #[derive(Clone, Copy)]
@@ -42,7 +42,7 @@ impl Bounds {
 /// What a session takes in memory, about.
 fn bytes(record: &Record) -> usize {
     let texts = record.values.iter().map(|(key, json)| KEY + key.len() + json.len());
-    let owner = record.owner.as_ref().map_or(0, |owner| OWNER + 3 * owner.len());
+    let owner = record.owner.as_ref().map_or(0, |owner| OWNER + owner.name.len());
     SESSION + texts.sum::<usize>() + owner + record.label.as_ref().map_or(0, String::len)
 }
 

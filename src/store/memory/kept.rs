@@ -1,8 +1,12 @@
 //! Sessions in the order of their last use, spread over shards so that requests seldom wait for each other.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    future::poll_fn,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::Poll,
 };
 
 use hashlink::LinkedHashMap;
@@ -12,9 +16,14 @@ use crate::session::SessionId;
 /// Enough that two threads rarely want the same one, few enough that a look at all of them costs little.
 const SHARDS: usize = 16;
 
-/// What weighs something.
+/// So many are removed under a shard's lock at a time.
+const BATCH: usize = 256;
+
+/// What the map has to know of a value.
 pub(super) trait Weigh {
     fn weight(&self) -> u32;
+    /// Nobody will miss it: it goes before all others.
+    fn is_anonymous(&self) -> bool;
 }
 
 /// A bounded map. Under a shard's lock no other shard's is taken.
@@ -29,12 +38,50 @@ pub(super) struct KeptSessions<V> {
     uses: AtomicU64,
 }
 
-/// The one that was longest not used comes first. Its hashes need not withstand chosen keys: all ids are of random tickets.
-type Shard<V> = LinkedHashMap<SessionId, Used<V>>;
+/// An entry is in one of two maps. In each of them the one that was longest not used comes first. Their hashes need not
+/// withstand chosen keys: all ids are of random tickets.
+struct Shard<V> {
+    anonymous: LinkedHashMap<SessionId, Used<V>>,
+    others: LinkedHashMap<SessionId, Used<V>>,
+}
 
 struct Used<V> {
     last: u64,
     value: V,
+}
+
+impl<V: Weigh> Shard<V> {
+    fn map(&mut self, anonymous: bool) -> &mut LinkedHashMap<SessionId, Used<V>> {
+        if anonymous {
+            &mut self.anonymous
+        } else {
+            &mut self.others
+        }
+    }
+
+    fn get(&self, id: &SessionId) -> Option<&Used<V>> {
+        self.others.get(id).or_else(|| self.anonymous.get(id))
+    }
+
+    fn remove(&mut self, id: &SessionId) -> Option<V> {
+        let removed = self.others.remove(id).or_else(|| self.anonymous.remove(id))?;
+        // The room of those that have gone would stay with the map.
+        for map in [&mut self.others, &mut self.anonymous] {
+            if map.capacity() > 1_024 && map.len() < map.capacity() / 4 {
+                map.shrink_to_fit();
+            }
+        }
+        Some(removed.value)
+    }
+}
+
+impl<V> Default for Shard<V> {
+    fn default() -> Self {
+        Self {
+            anonymous: LinkedHashMap::new(),
+            others: LinkedHashMap::new(),
+        }
+    }
 }
 
 impl<V: Weigh> KeptSessions<V> {
@@ -56,34 +103,47 @@ impl<V: Weigh> KeptSessions<V> {
     /// Uses one, and perhaps changes it; what that takes is given back by [`make_room`](Self::make_room).
     pub(super) fn step<T>(&self, id: &SessionId, step: impl FnOnce(&mut V) -> T) -> Option<T> {
         let mut shard = self.lock(id);
-        let used = shard.to_back(id)?;
+        let was_anonymous = !shard.others.contains_key(id);
+        let used = shard.map(was_anonymous).to_back(id)?;
         used.last = self.uses.fetch_add(1, Relaxed);
         let before = used.value.weight();
         let answer = step(&mut used.value);
         let after = used.value.weight();
+        let is_anonymous = used.value.is_anonymous();
+        if was_anonymous != is_anonymous
+            && let Some((id, used)) = shard.map(was_anonymous).remove_entry(id)
+        {
+            shard.map(is_anonymous).insert(id, used);
+        }
         self.add(after.saturating_sub(before));
         self.subtract(before.saturating_sub(after));
         Some(answer)
     }
 
-    /// Keeps a new one, unless there is one that may not be replaced; what that takes is given back by
+    /// Keeps a new one, unless it `may_not` be kept beside the one that is there, if any; what that takes is given back by
     /// [`make_room`](Self::make_room).
-    pub(super) fn insert(&self, id: SessionId, value: V, may_replace: impl FnOnce(&V) -> bool) -> bool {
+    pub(super) fn insert<E>(
+        &self,
+        id: SessionId,
+        value: V,
+        may_not: impl FnOnce(Option<&V>) -> Option<E>,
+    ) -> Result<(), E> {
         let mut shard = self.lock(&id);
-        if shard.get(&id).is_some_and(|used| !may_replace(&used.value)) {
-            return false;
+        if let Some(reason) = may_not(shard.get(&id).map(|used| &used.value)) {
+            return Err(reason);
         }
+        let replaced = shard.remove(&id);
         self.add(value.weight());
         let last = self.uses.fetch_add(1, Relaxed);
-        let replaced = shard.insert(id, Used { last, value });
+        shard.map(value.is_anonymous()).insert(id, Used { last, value });
         drop(shard);
-        if let Some(Used { value, .. }) = replaced {
+        if let Some(value) = replaced {
             self.subtract(value.weight());
         }
-        true
+        Ok(())
     }
 
-    /// Ends those that were longest not used until the others fit, and returns them.
+    /// Ends anonymous ones, then others, those that were longest not used first, until the rest fits; returns them.
     pub(super) fn make_room(&self) -> Vec<V> {
         let mut ended = Vec::new();
         if self.weight.load(Relaxed) <= self.capacity {
@@ -93,16 +153,21 @@ impl<V: Weigh> KeptSessions<V> {
         let _making_room = self.making_room.lock().unwrap_or_else(PoisonError::into_inner);
         while self.weight.load(Relaxed) > self.capacity {
             let fronts = self.shards.iter().filter_map(|shard| {
-                let last = lock(shard).front().map(|(_, used)| used.last)?;
-                Some((last, shard))
+                let front = |map: &LinkedHashMap<_, Used<V>>| map.front().map(|(_, used)| used.last);
+                let locked = lock(shard);
+                let anonymous = front(&locked.anonymous).map(|last| (false, last));
+                let (is_known, last) = anonymous.or_else(|| front(&locked.others).map(|last| (true, last)))?;
+                Some((is_known, last, shard))
             });
-            let Some((last, shard)) = fronts.min_by_key(|(last, _)| *last) else {
+            let first = fronts.min_by_key(|&(is_known, last, _)| (is_known, last));
+            let Some((is_known, last, shard)) = first else {
                 break;
             };
             let mut shard = lock(shard);
+            let map = shard.map(!is_known);
             // Used meanwhile, it is not the one any more.
-            if shard.front().is_some_and(|(_, used)| used.last == last)
-                && let Some((_, Used { value, .. })) = shard.pop_front()
+            if map.front().is_some_and(|(_, used)| used.last == last)
+                && let Some((_, Used { value, .. })) = map.pop_front()
             {
                 self.subtract(value.weight());
                 ended.push(value);
@@ -119,47 +184,73 @@ impl<V: Weigh> KeptSessions<V> {
         }
         let removed = shard.remove(id);
         drop(shard);
-        if let Some(Used { value, .. }) = removed {
+        if let Some(value) = removed {
             self.subtract(value.weight());
         }
         true
     }
 
-    /// Removes all of which this is so, a shard at a time, and says how many there were.
-    pub(super) fn remove_all(&self, mut condition: impl FnMut(&V) -> bool) -> u64 {
+    /// Removes all of which this is so, and says how many there were. Other tasks and other threads get their turns in
+    /// between.
+    pub(super) async fn remove_all(&self, condition: impl Fn(&V) -> bool) -> u64 {
         let mut removed = 0;
         for shard in &self.shards {
-            let mut shard = lock(shard);
-            let before = shard.len();
-            shard.retain(|_, used| {
-                let goes = condition(&used.value);
-                if goes {
-                    self.subtract(used.value.weight());
+            let found: Vec<SessionId> = {
+                let shard = lock(shard);
+                let all = shard.anonymous.iter().chain(&shard.others);
+                all.filter(|(_, used)| condition(&used.value))
+                    .map(|(id, _)| *id)
+                    .collect()
+            };
+            for ids in found.chunks(BATCH) {
+                let gone: Vec<V> = {
+                    let mut shard = lock(shard);
+                    let still = |shard: &mut Shard<V>, id| {
+                        let is_so = shard.get(id).is_some_and(|used| condition(&used.value));
+                        if is_so { shard.remove(id) } else { None }
+                    };
+                    ids.iter().filter_map(|id| still(&mut shard, id)).collect()
+                };
+                gone.iter().for_each(|value| self.subtract(value.weight()));
+                removed += gone.len() as u64;
+                if ids.len() == BATCH {
+                    give_way().await;
                 }
-                !goes
-            });
-            let gone = before - shard.len();
-            if gone > shard.len() {
-                // The room of what has gone would stay with the map.
-                shard.shrink_to_fit();
             }
-            removed += gone as u64;
         }
         removed
     }
 
+    // Adding nothing would make threads wait for each other all the same.
     fn add(&self, weight: u32) {
-        self.weight.fetch_add(weight.into(), Relaxed);
+        if weight > 0 {
+            self.weight.fetch_add(weight.into(), Relaxed);
+        }
     }
 
     fn subtract(&self, weight: u32) {
-        self.weight.fetch_sub(weight.into(), Relaxed);
+        if weight > 0 {
+            self.weight.fetch_sub(weight.into(), Relaxed);
+        }
     }
 
     fn lock(&self, id: &SessionId) -> MutexGuard<'_, Shard<V>> {
         // An id is a hash, so every byte of it is as good as another.
         lock(&self.shards[usize::from(id.as_bytes()[0]) % SHARDS])
     }
+}
+
+/// Lets the executor do something else.
+async fn give_way() {
+    let mut waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 // Nothing under the lock can panic and leave half a change.
@@ -171,7 +262,7 @@ fn lock<V>(shard: &Mutex<Shard<V>>) -> MutexGuard<'_, Shard<V>> {
 mod tests {
     use std::{sync::Barrier, thread};
 
-    use super::*;
+    use super::{super::tests::now, *};
 
     struct Weighs(u32);
 
@@ -179,7 +270,13 @@ mod tests {
         fn weight(&self) -> u32 {
             self.0
         }
+
+        fn is_anonymous(&self) -> bool {
+            self.0.is_multiple_of(7)
+        }
     }
+
+    const FREE: fn(Option<&Weighs>) -> Option<()> = |_| None;
 
     fn id(number: u64) -> SessionId {
         let mut bytes = [0; 32];
@@ -198,13 +295,13 @@ mod tests {
         const ROOM: u64 = 4;
         for _ in 0..500 {
             let kept = KeptSessions::new(ROOM);
-            (0..ROOM).for_each(|number| assert!(kept.insert(id(number), Weighs(1), |_| false)));
+            (0..ROOM).for_each(|number| kept.insert(id(number), Weighs(1), FREE).unwrap());
             let (kept, barrier) = (&kept, &Barrier::new(3));
             thread::scope(|scope| {
                 for number in ROOM..ROOM + 3 {
                     scope.spawn(move || {
                         barrier.wait();
-                        assert!(kept.insert(id(number), Weighs(1), |_| false));
+                        kept.insert(id(number), Weighs(1), FREE).unwrap();
                         kept.make_room();
                     });
                 }
@@ -226,7 +323,7 @@ mod tests {
                 let (id, weight) = (id(state >> 8 & 255), (state >> 20) as u32 % 50 + 1);
                 match state % 6 {
                     0 => {
-                        kept.insert(id, Weighs(weight), |_| state & 64 == 0);
+                        let _ = kept.insert(id, Weighs(weight), |_| (state & 64 == 0).then_some(()));
                     }
                     1 | 2 => {
                         kept.step(&id, |kept| kept.0 = weight);
@@ -235,7 +332,7 @@ mod tests {
                         kept.remove_if(&id, |kept| kept.0 % 2 == 0);
                     }
                     4 if state & 0xff_0000 == 0 => {
-                        kept.remove_all(|kept| kept.0 % 3 == 0);
+                        now(kept.remove_all(|kept| kept.0 % 3 == 0));
                     }
                     _ => {}
                 }
@@ -247,7 +344,7 @@ mod tests {
         let weight = weights.sum::<u64>();
         assert_eq!(kept.weight.load(Relaxed), weight);
         assert!(weight <= CAPACITY, "{weight}");
-        kept.remove_all(|_| true);
+        now(kept.remove_all(|_| true));
         assert_eq!(kept.weight.load(Relaxed), 0);
     }
 }

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod kept;
+mod marks;
 mod owners;
 #[cfg(test)]
 mod tests;
@@ -9,17 +10,20 @@ mod tests;
 use std::{
     fmt,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use self::{
     bounds::Bounds,
     kept::{KeptSessions, Weigh},
+    marks::Marks,
     owners::{Entered, Owners},
 };
-use super::{Applied, Changes, Created, HashedTicket, Loaded, Record, Store, StoredSession, Which};
+use super::{
+    Applied, Changes, Created, Epoch, Field, HashedTicket, Loaded, Login, OwnerId, Record, Store, StoredSession, Which,
+};
 use crate::{error::Error, event::event, session::SessionId};
 
 /// Keeps sessions in this process: fast, bounded, and gone with the process. Clones share the sessions.
@@ -58,6 +62,11 @@ use crate::{error::Error, event::event, session::SessionId};
 pub struct MemoryStore {
     sessions: Arc<KeptSessions<Kept>>,
     owners: Arc<Owners>,
+    /// Held through a whole login, so that logins are one after the other. Taken before all other locks.
+    marks: Arc<Mutex<Marks>>,
+    /// What began before it, without an owner, is not kept. Looked at under a shard's lock, and set before the first shard
+    /// is swept.
+    epoch: Arc<AtomicU64>,
     bounds: Bounds,
     /// The first live session that had to go for others was a warning.
     warned: Arc<AtomicBool>,
@@ -71,9 +80,19 @@ struct Kept {
     entered: Option<Arc<Entered>>,
 }
 
+impl Kept {
+    fn is_of(&self, owner: &OwnerId) -> bool {
+        self.record.owner.as_ref().is_some_and(|its| its.id == *owner)
+    }
+}
+
 impl Weigh for Kept {
     fn weight(&self) -> u32 {
         self.weight
+    }
+
+    fn is_anonymous(&self) -> bool {
+        self.record.is_anonymous()
     }
 }
 
@@ -110,27 +129,55 @@ impl MemoryStore {
         Self {
             sessions: Arc::new(KeptSessions::new(bounds.capacity())),
             owners: Arc::default(),
+            marks: Arc::default(),
+            epoch: Arc::default(),
             bounds,
             warned: Arc::default(),
         }
     }
 
-    /// A new state of a session that was in this state before, if it can be kept.
-    fn kept(&self, id: SessionId, record: Record, before: Option<&Kept>) -> Result<Kept, Error> {
+    /// Makes the new state of a session that was in this state before, if it can be kept.
+    fn kept(&self, id: SessionId, record: Record, before: Option<&Kept>, logs_in: bool) -> Result<Kept, Error> {
         let weight = self.bounds.weight(&record).ok_or_else(|| {
             Error::store("this session alone is more than `MemoryStore::max_bytes` allows for all of them together")
         })?;
-        // It is in the index before it can be found, and a state of the same owner stays under the same line.
-        let entered = record.owner.as_deref().map(|owner| {
-            let same = before.and_then(|before| before.entered.as_ref());
-            let same = same.filter(|entered| entered.owner() == owner);
-            same.map_or_else(|| self.owners.enter(owner, id), Arc::clone)
+        // It is in the index before it can be found, and a state of the same login stays under the same line.
+        let entered = record.owner.as_ref().map(|owner| {
+            let same = before.filter(|_| !logs_in).and_then(|before| before.entered.as_ref());
+            let same = same.filter(|entered| entered.owner() == owner.id);
+            same.map_or_else(|| self.owners.enter(owner.id, id), Arc::clone)
         });
         Ok(Kept {
             record,
             weight,
             entered,
         })
+    }
+
+    /// The one way to a login: while the answer is held, no other login is at work, and no end of this one's owner.
+    /// `None` if such an end came since the login began.
+    fn begin(&self, owner: &OwnerId, login: &Login) -> Option<MutexGuard<'_, Marks>> {
+        let marks = self.marks();
+        (marks.of(owner) == login.mark).then_some(marks)
+    }
+
+    /// Ends the owner's sessions whose login is longest ago, if there are too many.
+    fn end_surplus(&self, owner: &OwnerId, login: &Login, now: u64) {
+        let Some(most) = login.most else {
+            return;
+        };
+        let is_theirs = |kept: &Kept| kept.is_of(owner) && kept.record.is_live(now);
+        let mut sessions = self.owners.of(owner);
+        sessions.retain(|id| self.sessions.peek(id, is_theirs) == Some(true));
+        let surplus = sessions.len().saturating_sub(most as usize);
+        for id in &sessions[..surplus] {
+            self.sessions.remove_if(id, is_theirs);
+        }
+    }
+
+    // A panic cannot leave half a change in it.
+    fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn make_room(&self, now: u64) {
@@ -180,25 +227,67 @@ impl Store for MemoryStore {
         Ok(loaded.unwrap_or(Loaded::Missing))
     }
 
-    async fn create(&self, id: &SessionId, record: &Record, now: u64) -> Result<Created, Error> {
-        let kept = self.kept(*id, record.clone(), None)?;
-        let has_ended = |other: &Kept| !other.record.is_live(now);
-        let created = self.sessions.insert(*id, kept, has_ended);
+    async fn create(&self, id: &SessionId, record: &Record, login: Option<&Login>, now: u64) -> Result<Created, Error> {
+        let login = login.zip(record.owner.as_ref());
+        let begun = match login {
+            Some((login, owner)) => match self.begin(&owner.id, login) {
+                None => return Ok(Created::Ended),
+                begun => begun,
+            },
+            None => None,
+        };
+        // It enters the owner's index in its turn: that is the order of logins.
+        let kept = self.kept(*id, record.clone(), None, true)?;
+        let may_not = |other: Option<&Kept>| {
+            if begun.is_none() && record.begun() < self.epoch.load(Ordering::Relaxed) {
+                Some(Created::Ended)
+            } else {
+                other
+                    .filter(|other| other.record.is_live(now))
+                    .map(|_| Created::Collision)
+            }
+        };
+        if let Err(refused) = self.sessions.insert(*id, kept, may_not) {
+            return Ok(refused);
+        }
+        if let Some((login, owner)) = login {
+            self.end_surplus(&owner.id, login, now);
+        }
+        drop(begun);
         self.make_room(now);
-        Ok(if created { Created::Created } else { Created::Collision })
+        Ok(Created::Created)
     }
 
     async fn apply(&self, ticket: &HashedTicket, changes: &Changes, now: u64) -> Result<Applied, Error> {
+        let login = match (&changes.login, &changes.owner) {
+            (Some(login), Field::Set(owner)) => Some((login, owner)),
+            _ => None,
+        };
+        let begun = match login {
+            Some((login, owner)) => match self.begin(&owner.id, login) {
+                None => return Ok(Applied::Gone),
+                begun => begun,
+            },
+            None => None,
+        };
         let applied = self.sessions.step(&ticket.id, |kept| {
+            if begun.is_none() && changes.logs_in_before(self.epoch.load(Ordering::Relaxed)) {
+                return Ok(Applied::Gone);
+            }
             let mut record = kept.record.clone();
             let applied = record.apply(ticket, changes, now);
             if applied == Applied::Updated {
-                *kept = self.kept(ticket.id, record, Some(kept))?;
+                *kept = self.kept(ticket.id, record, Some(kept), login.is_some())?;
             }
             Ok(applied)
         });
+        let applied = applied.unwrap_or(Ok(Applied::Gone));
+        if let (Some((login, owner)), Ok(Applied::Updated)) = (login, &applied) {
+            self.end_surplus(&owner.id, login, now);
+        }
+        drop(begun);
         self.make_room(now);
-        applied.unwrap_or(Ok(Applied::Gone))
+        applied
     }
 
     async fn delete(&self, ticket: &HashedTicket, now: u64) -> Result<bool, Error> {
@@ -207,32 +296,40 @@ impl Store for MemoryStore {
     }
 
     async fn delete_expired(&self, now: u64) -> Result<u64, Error> {
-        Ok(self.sessions.remove_all(|kept| !kept.record.is_live(now)))
+        Ok(self.sessions.remove_all(|kept| !kept.record.is_live(now)).await)
     }
 
     fn keeps_owners(&self) -> bool {
         true
     }
 
-    async fn sessions_of(&self, owner: &str, now: u64) -> Result<Vec<StoredSession>, Error> {
+    async fn begin_login(&self, owner: &OwnerId, _: u64) -> Result<u64, Error> {
+        Ok(self.marks().of(owner))
+    }
+
+    async fn sessions_of(&self, owner: &OwnerId, now: u64) -> Result<Vec<StoredSession>, Error> {
         let ids = self.owners.of(owner).into_iter();
         let found = ids.filter_map(|id| {
-            let summary = |kept: &Kept| {
-                let theirs = kept.record.owner.as_deref() == Some(owner);
-                (theirs && kept.record.is_live(now)).then(|| kept.record.summary(id))
-            };
+            let summary =
+                |kept: &Kept| (kept.is_of(owner) && kept.record.is_live(now)).then(|| kept.record.summary(id));
             self.sessions.peek(&id, summary)?
         });
         Ok(found.collect())
     }
 
-    async fn delete_of(&self, owner: &str, which: &Which) -> Result<u64, Error> {
+    async fn delete_of(&self, owner: &OwnerId, which: &Which, _: u64) -> Result<u64, Error> {
+        if !matches!(which, Which::Only(_)) {
+            self.marks().end_of(owner);
+        }
         let ids = self.owners.of(owner).into_iter().filter(|id| which.includes(id));
-        let theirs = |kept: &Kept| kept.record.owner.as_deref() == Some(owner);
-        Ok(ids.filter(|id| self.sessions.remove_if(id, theirs)).count() as u64)
+        Ok(ids
+            .filter(|id| self.sessions.remove_if(id, |kept| kept.is_of(owner)))
+            .count() as u64)
     }
 
-    async fn delete_begun_before(&self, epoch: u64) -> Result<u64, Error> {
-        Ok(self.sessions.remove_all(|kept| kept.record.begun() < epoch))
+    async fn delete_begun(&self, epoch: &Epoch) -> Result<u64, Error> {
+        self.marks().end_all();
+        self.epoch.fetch_max(epoch.before, Ordering::Relaxed);
+        Ok(self.sessions.remove_all(|kept| epoch.ends(kept.record.begun())).await)
     }
 }

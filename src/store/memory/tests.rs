@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::{Field, SecretHash};
+use crate::store::{Field, Owner, SecretHash};
 
 #[test]
 fn row_36_the_owner_index_does_not_grow_with_dead_sessions() {
@@ -13,8 +13,17 @@ fn row_36_the_owner_index_does_not_grow_with_dead_sessions() {
             secret: SecretHash::from_bytes(bytes),
         };
         let mut record = Record::new(ticket.secret, 0, 1_000);
-        record.owner = Some(format!("owner {}", at % 7));
-        now(store.create(&ticket.id, &record, 0)).unwrap();
+        let owner = |name: u32| {
+            let mut bytes = [0; 32];
+            bytes[..4].copy_from_slice(&name.to_be_bytes());
+            Owner::new(OwnerId::from_bytes(bytes), "name")
+        };
+        record.owner = Some(owner(at % 7));
+        let login = Login::new(0);
+        assert_eq!(
+            now(store.create(&ticket.id, &record, Some(&login), 0)).unwrap(),
+            Created::Created
+        );
         // Some end, some get another owner, some expire and are cleaned up, most have to go for others.
         match at % 5 {
             0 => assert!(now(store.delete(&ticket, 0)).unwrap()),
@@ -23,7 +32,8 @@ fn row_36_the_owner_index_does_not_grow_with_dead_sessions() {
                 changes.owner = if at % 2 == 0 {
                     Field::Unset
                 } else {
-                    Field::Set(format!("other {at}"))
+                    changes.login = Some(login);
+                    Field::Set(owner(at + 7))
                 };
                 assert_eq!(now(store.apply(&ticket, &changes, 0)).unwrap(), Applied::Updated);
             }
@@ -36,7 +46,7 @@ fn row_36_the_owner_index_does_not_grow_with_dead_sessions() {
     assert!(most <= 100, "{most} lines");
 }
 
-fn now<F: Future>(future: F) -> F::Output {
+pub(super) fn now<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     match future
         .as_mut()

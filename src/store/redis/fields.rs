@@ -8,7 +8,7 @@ use super::script::{Args, KEEP, Step, UNSET, number, set};
 use crate::{
     error::Error,
     session::{SessionId, Values},
-    store::{Changes, Field, HashedTicket, Record, SecretHash, StoredSession},
+    store::{Changes, Field, HashedTicket, Owner, OwnerId, Record, SecretHash, StoredSession},
 };
 
 /// A record's values are the fields with this prefix; no field of its own has one.
@@ -24,6 +24,11 @@ fn foreign() -> Error {
 
 fn text(bytes: Vec<u8>) -> Result<String, Error> {
     String::from_utf8(bytes).map_err(|_| foreign())
+}
+
+fn owner(hex: &[u8]) -> Result<Owner, Error> {
+    let id: SessionId = parsed(hex)?;
+    Ok(Owner::new(OwnerId::from_bytes(*id.as_bytes()), ""))
 }
 
 fn parsed<T: std::str::FromStr>(bytes: &[u8]) -> Result<T, Error> {
@@ -46,7 +51,7 @@ pub(super) fn record(answer: Value) -> Result<Option<Record>, Error> {
             b"authenticated" => record.authenticated = Some(parsed(&value)?),
             b"max_age" => record.max_age = Some(parsed(&value)?),
             b"expires" => record.expires = parsed(&value)?,
-            b"owner" => record.owner = Some(text(value)?),
+            b"owner" => record.owner = Some(owner(&value)?),
             b"label" => record.label = Some(text(value)?),
             _ => {
                 // Others are from a later version of this store, or its own.
@@ -83,7 +88,7 @@ pub(super) fn create(record: &Record, indexed: u64, step: Step, now: u64) -> Arg
         put("max_age", number(max_age.into()));
     }
     if let Some(owner) = &record.owner {
-        put("owner", Cow::Borrowed(owner.as_bytes()));
+        put("owner", Cow::Owned(owner.id.to_string().into_bytes()));
         put("indexed", number(indexed));
     }
     if let Some(label) = &record.label {
@@ -116,7 +121,7 @@ pub(super) fn apply<'a>(
         flag(changes.may_shorten),
         field(&changes.authenticated, |&at| number(at)),
         field(&changes.max_age, |&seconds| number(seconds.into())),
-        field(&changes.owner, |owner| Cow::Borrowed(owner.as_bytes())),
+        field(&changes.owner, |owner| Cow::Owned(owner.id.to_string().into_bytes())),
         field(&changes.label, |label| Cow::Borrowed(label.as_bytes())),
         indexed.map_or(KEEP, |(owner, _)| set(owner.as_bytes())),
         number(indexed.map_or(0, |(_, until)| until)),

@@ -14,7 +14,9 @@ use self::{
     connection::{Link, Wait},
     script::{APPLY, CREATE, DELETE, Lua, Step, number},
 };
-use super::{Applied, Changes, Created, Field, HashedTicket, Loaded, Record, Store, StoredSession, Which};
+use super::{
+    Applied, Changes, Created, Epoch, Field, HashedTicket, Loaded, Login, OwnerId, Record, Store, StoredSession, Which,
+};
 use crate::{error::Error, session::SessionId};
 
 /// How often a change of a session with an owner may find that another one prolonged it meanwhile.
@@ -201,10 +203,10 @@ impl Store for RedisStore {
         })
     }
 
-    async fn create(&self, id: &SessionId, record: &Record, now: u64) -> Result<Created, Error> {
+    async fn create(&self, id: &SessionId, record: &Record, _: Option<&Login>, now: u64) -> Result<Created, Error> {
         let until = owners::index_until(record.expires, now);
         if let Some(owner) = &record.owner {
-            self.index(owner, id, until, now).await?;
+            self.index(&owner.id.to_string(), id, until, now).await?;
         }
         let args = fields::create(record, until, Step::new(), now);
         match self.step(&CREATE, &self.key(id), &args).await? {
@@ -219,7 +221,7 @@ impl Store for RedisStore {
         let step = Step::new();
         let mut indexed = None;
         if let Field::Set(owner) = &changes.owner {
-            indexed = Some((owner.clone(), owners::index_until(changes.expires, now)));
+            indexed = Some((owner.id.to_string(), owners::index_until(changes.expires, now)));
         }
         for _ in 0..TRIES {
             if let Some((owner, until)) = &indexed {
@@ -269,17 +271,21 @@ impl Store for RedisStore {
         true
     }
 
-    async fn sessions_of(&self, owner: &str, now: u64) -> Result<Vec<StoredSession>, Error> {
-        self.list(owner, now).await
+    async fn begin_login(&self, _: &OwnerId, _: u64) -> Result<u64, Error> {
+        Ok(0)
     }
 
-    async fn delete_of(&self, owner: &str, which: &Which) -> Result<u64, Error> {
-        self.end_of(owner, which).await
+    async fn sessions_of(&self, owner: &OwnerId, now: u64) -> Result<Vec<StoredSession>, Error> {
+        self.list(&owner.to_string(), now).await
+    }
+
+    async fn delete_of(&self, owner: &OwnerId, which: &Which, _: u64) -> Result<u64, Error> {
+        self.end_of(&owner.to_string(), which).await
     }
 
     /// Looks at every key of every primary, at least twice (a million keys take some seconds each time), and in between
     /// lets other requests be answered.
-    async fn delete_begun_before(&self, epoch: u64) -> Result<u64, Error> {
-        self.end_begun_before(epoch).await
+    async fn delete_begun(&self, epoch: &Epoch) -> Result<u64, Error> {
+        self.end_begun_before(epoch.before).await
     }
 }

@@ -4,7 +4,9 @@ use super::{Engine, SqlStore, error, read, steps};
 use crate::{
     error::Error,
     session::SessionId,
-    store::{Applied, Changes, Created, Field, HashedTicket, Loaded, Record, Store, StoredSession, Which},
+    store::{
+        Applied, Changes, Created, Epoch, HashedTicket, Loaded, Login, OwnerId, Record, Store, StoredSession, Which,
+    },
 };
 
 /// The longest session key and the longest owner, in bytes: both are in an index, whose entries PostgreSQL limits to 2,704
@@ -31,8 +33,8 @@ impl Store for SqlStore {
         on!(&self.engine, engine => read::load(engine, ticket, now).await).map_err(error::store)
     }
 
-    async fn create(&self, id: &SessionId, record: &Record, now: u64) -> Result<Created, Error> {
-        check(record.values.iter().map(|(name, _)| name), record.owner.as_deref())?;
+    async fn create(&self, id: &SessionId, record: &Record, _: Option<&Login>, now: u64) -> Result<Created, Error> {
+        check(record.values.iter().map(|(name, _)| name), None)?;
         match &self.engine {
             #[cfg(feature = "postgres")]
             Engine::Postgres(server) => server.create(id, record, now).await,
@@ -45,11 +47,7 @@ impl Store for SqlStore {
     }
 
     async fn apply(&self, ticket: &HashedTicket, changes: &Changes, now: u64) -> Result<Applied, Error> {
-        let owner = match &changes.owner {
-            Field::Set(owner) => Some(owner.as_str()),
-            Field::Keep | Field::Unset => None,
-        };
-        check(changes.set.iter().map(|(name, _)| name.as_str()), owner)?;
+        check(changes.set.iter().map(|(name, _)| name.as_str()), None)?;
         match &self.engine {
             #[cfg(feature = "postgres")]
             Engine::Postgres(server) => server.apply(ticket, changes, now).await,
@@ -73,15 +71,19 @@ impl Store for SqlStore {
         true
     }
 
-    async fn sessions_of(&self, owner: &str, now: u64) -> Result<Vec<StoredSession>, Error> {
+    async fn begin_login(&self, _: &OwnerId, _: u64) -> Result<u64, Error> {
+        Ok(0)
+    }
+
+    async fn sessions_of(&self, owner: &OwnerId, now: u64) -> Result<Vec<StoredSession>, Error> {
         on!(&self.engine, engine => read::sessions_of(engine, owner, now).await).map_err(error::store)
     }
 
-    async fn delete_of(&self, owner: &str, which: &Which) -> Result<u64, Error> {
+    async fn delete_of(&self, owner: &OwnerId, which: &Which, _: u64) -> Result<u64, Error> {
         on!(&self.engine, engine => steps::delete_of(engine, owner, which).await).map_err(error::store)
     }
 
-    async fn delete_begun_before(&self, epoch: u64) -> Result<u64, Error> {
-        on!(&self.engine, engine => steps::delete_begun_before(engine, epoch).await).map_err(error::store)
+    async fn delete_begun(&self, epoch: &Epoch) -> Result<u64, Error> {
+        on!(&self.engine, engine => steps::delete_begun_before(engine, epoch.before).await).map_err(error::store)
     }
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     session::{SessionId, Values},
-    store::{HashedTicket, Loaded, Record, SecretHash, StoredSession},
+    store::{HashedTicket, Loaded, Owner, OwnerId, Record, SecretHash, StoredSession},
 };
 
 pub(super) async fn load<E: Engine>(engine: &E, ticket: &HashedTicket, now: u64) -> Result<Loaded> {
@@ -31,7 +31,10 @@ pub(super) async fn load<E: Engine>(engine: &E, ticket: &HashedTicket, now: u64)
     record.seen = seen;
     record.authenticated = authenticated;
     record.max_age = max_age.map(|age| u32::try_from(age).unwrap_or(u32::MAX));
-    record.owner = optional_text(next()?)?;
+    record.owner = match next()? {
+        Cell::Null => None,
+        id => Some(Owner::new(OwnerId::from_bytes(array(id)?), "")),
+    };
     record.label = optional_text(next()?)?;
     drop(fields);
     let mut values = Vec::with_capacity(rows.len());
@@ -47,7 +50,7 @@ pub(super) async fn load<E: Engine>(engine: &E, ticket: &HashedTicket, now: u64)
     Ok(Loaded::Live(Box::new(record)))
 }
 
-pub(super) async fn sessions_of<E: Engine>(engine: &E, owner: &str, now: u64) -> Result<Vec<StoredSession>> {
+pub(super) async fn sessions_of<E: Engine>(engine: &E, owner: &OwnerId, now: u64) -> Result<Vec<StoredSession>> {
     use Kind::{Bytes, Int};
     let query = Query::new(
         &engine.statements().sessions_of,

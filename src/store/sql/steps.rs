@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     session::SessionId,
-    store::{Applied, Changes, Created, Field, HashedTicket, Record, Which},
+    store::{Applied, Changes, Created, Field, HashedTicket, OwnerId, Record, Which},
 };
 
 /// So many sessions are swept at once, so that nobody waits for long.
@@ -77,7 +77,7 @@ pub(super) fn created<'a>(id: &'a SessionId, record: &'a Record) -> Vec<Arg<'a>>
         record.authenticated.map_or(Arg::Int(None), int),
         Arg::Int(record.max_age.map(i64::from)),
         int(record.expires),
-        Arg::Bytes(record.owner.as_deref().map(str::as_bytes)),
+        Arg::Bytes(record.owner.as_ref().map(|owner| owner.id.as_bytes().as_slice())),
         Arg::Bytes(record.label.as_deref().map(str::as_bytes)),
     ]
 }
@@ -212,7 +212,11 @@ pub(super) fn updated<'a>(ticket: &'a HashedTicket, changes: &'a Changes, now: u
     ];
     args.extend(number(&changes.authenticated));
     args.extend(number(&max_age));
-    args.extend(text(&changes.owner));
+    args.extend(match &changes.owner {
+        Field::Keep => [int(0), Arg::Bytes(None)],
+        Field::Set(owner) => [int(1), bytes(owner.id.as_bytes())],
+        Field::Unset => [int(1), Arg::Bytes(None)],
+    });
     args.extend(text(&changes.label));
     args.extend([bytes(ticket.id.as_bytes()), bytes(ticket.secret.as_bytes()), int(now)]);
     args
@@ -236,7 +240,7 @@ pub(super) async fn delete_expired<E: Engine>(engine: &E, now: u64) -> Result<u6
     }
 }
 
-pub(super) async fn delete_of<E: Engine>(engine: &E, owner: &str, which: &Which) -> Result<u64> {
+pub(super) async fn delete_of<E: Engine>(engine: &E, owner: &OwnerId, which: &Which) -> Result<u64> {
     let statements = engine.statements();
     let owner = bytes(owner.as_bytes());
     let query = match which {
