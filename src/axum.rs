@@ -112,18 +112,16 @@ impl<S: Sync, M: 'static> OptionalFromRequestParts<S> for Tagged<M> {
     }
 }
 
-/// So that handlers can use `?`: a 503 for a store that failed, a 409 for a session that another request ended or changed
-/// meanwhile, and a 500 for everything else. It tells the client nothing more; the error is in the response's extensions.
+/// So that handlers can use `?`: the response has [`Error::status`] and an empty body. It tells the client nothing more;
+/// the error is in the response's extensions.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let status = match &self {
-            Self::Store { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Gone | Self::Contended { .. } => StatusCode::CONFLICT,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        // Whoever returns it has nobody else to tell.
+        let status = self.status();
+        // A handler that returns the error has nobody else to tell.
         if status.is_server_error() {
             event!(ERROR, error = %self, "a request failed because of its session");
+        } else if matches!(self, Self::Value { .. }) {
+            event!(WARN, error = %self, "a request asked to keep what a session cannot keep");
         } else {
             event!(INFO, error = %self, "a request came too late for its session");
         }

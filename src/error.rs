@@ -1,11 +1,15 @@
 //! What can go wrong, as sentences.
 
-use std::{error::Error as StdError, fmt, sync::Arc};
+use std::{error::Error as StdError, fmt, ops::Deref, sync::Arc};
 
 /// Why an operation on a session, a key or a layer failed.
 ///
 /// A cookie that is not accepted is *not* an error: the session is empty then, and
 /// [`Session::rejected`](crate::Session::rejected) says why.
+///
+/// `Display` is one sentence: what happened, to which thing, and what to do. It never repeats its cause, which is the
+/// [`source`](StdError::source), so a chain (`{:#}` of `anyhow`, say) prints each sentence once. `Debug` and this crate's
+/// own events add what a store said, because a log should tell why.
 ///
 /// Neither `Display` nor `Debug` ever shows a key, a cookie value or a value of the session. The name of a
 /// session key (`"cart"`) may be shown.
@@ -24,21 +28,36 @@ pub enum Error {
         /// What is wrong and what to do about it.
         reason: String,
     },
-    /// A value of the session is not of the type it was asked for as. The value stays as it is.
+    /// A value of the session cannot be read as the type that was asked for. The value stays as it is.
+    ///
+    /// A struct that has got a new field since the value was written is the usual case: give the field
+    /// `#[serde(default)]`, and older values can be read.
     #[non_exhaustive]
     Type {
         /// The session key that was asked for; empty if it was the whole session.
         key: String,
-        /// The Rust type that was asked for.
-        expected: &'static str,
+        /// The Rust type that was asked for, without the modules that it is in.
+        expected: String,
+        /// What does not fit, where, and what to do about it; names of fields and types, and nothing of the value.
+        reason: String,
     },
     /// A value cannot be written as JSON. The session stays as it is.
     #[non_exhaustive]
     Serialize {
-        /// The session key that the value was meant for.
+        /// The session key that the value was meant for; empty if it was the whole session.
         key: String,
-        /// What the serialiser said.
-        source: Arc<dyn StdError + Send + Sync>,
+        /// Why, and what to do about it; nothing of the value.
+        reason: String,
+    },
+    /// The codec or the store works, and cannot keep what it was given: a value that is too large for it, a session key, an
+    /// owner or a label that is too long, a character that the server has no place for. Nothing was written, and another try
+    /// would end the same way.
+    #[non_exhaustive]
+    Value {
+        /// The session key that it is about; empty if it is none, or not known.
+        key: String,
+        /// What cannot be kept, and what to do about it; nothing of the value.
+        reason: String,
     },
     /// The cookie would be larger than browsers keep (RFC 6265bis, section 5.6: name and value together 4,096 bytes). The
     /// client keeps the cookie it has.
@@ -56,17 +75,15 @@ pub enum Error {
     /// A [`Codec`](crate::codec::Codec) could not write the session.
     #[non_exhaustive]
     Codec {
-        /// What the codec said.
-        source: Arc<dyn StdError + Send + Sync>,
+        /// The codec's own error.
+        source: Cause,
     },
     /// The store did not answer, or failed. That is not an empty session: nothing is shown, and the client keeps the cookie it
     /// has. What was to be written may have been written.
-    ///
-    /// `Display` and `Debug` say what the store said, so that a log tells why.
     #[non_exhaustive]
     Store {
-        /// What the store said.
-        source: Arc<dyn StdError + Send + Sync>,
+        /// The store's own error, or its driver's.
+        source: Cause,
     },
     /// A stored session was read before it was fetched. The axum extractor fetches it; elsewhere call
     /// [`Session::load`](crate::Session::load) first.
@@ -84,16 +101,40 @@ pub enum Error {
 
 impl Error {
     /// A failure of a custom [`Codec`](crate::codec::Codec), with its cause as [`source`](StdError::source).
+    ///
+    /// If the session is at fault, and not the codec, it is [`value`](Self::value).
     pub fn codec(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Codec {
-            source: Arc::from(source.into()),
+            source: Cause::new(source.into()),
         }
     }
 
     /// A failure of a custom [`Store`](crate::store::Store), with its cause as [`source`](StdError::source).
+    ///
+    /// It is for a store that cannot tell or cannot work. If the session is at fault, it is [`value`](Self::value).
     pub fn store(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Store {
-            source: Arc::from(source.into()),
+            source: Cause::new(source.into()),
+        }
+    }
+
+    /// What a custom [`Store`](crate::store::Store) or [`Codec`](crate::codec::Codec) that works cannot keep: too large, too
+    /// long, or a character that it has no place for.
+    ///
+    /// `key` is the session key that it is about, or empty. `reason` says what cannot be kept and what to do about it, and
+    /// quotes nothing of the value, because it is printed.
+    ///
+    /// ```
+    /// let error = http_session::Error::value("cart", "it is larger than a megabyte: keep the cart in a table of its own");
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "the session value under \"cart\" cannot be kept: it is larger than a megabyte: keep the cart in a table of its own"
+    /// );
+    /// ```
+    pub fn value(key: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Value {
+            key: key.into(),
+            reason: reason.into(),
         }
     }
 
@@ -105,6 +146,11 @@ impl Error {
     pub(crate) fn key(reason: impl Into<String>) -> Self {
         Self::Key { reason: reason.into() }
     }
+
+    /// The error and, if it is a store's, its causes: what an event says. The other causes may hold data.
+    pub(crate) fn logged(&self) -> Logged<'_> {
+        Logged(self)
+    }
 }
 
 impl fmt::Display for Error {
@@ -112,29 +158,29 @@ impl fmt::Display for Error {
         match self {
             Self::Config { reason } => write!(f, "the sessions are not set up for this: {reason}"),
             Self::Key { reason } => write!(f, "the session key cannot be used: {reason}"),
-            Self::Type { key, expected } if key.is_empty() => {
-                write!(f, "the session as a whole is not a {expected}: read it as a map, or key by key")
+            Self::Type { key, expected, reason } => {
+                write!(f, "{} cannot be read as `{expected}`: {reason}", Subject(key))
             }
-            Self::Type { key, expected } => write!(
-                f,
-                "the session value under {key:?} is not a {expected}: read it as the type it was written with"
-            ),
-            Self::Serialize { key, .. } => {
-                write!(f, "the value for the session key {key:?} cannot be written as JSON")
-            }
+            Self::Serialize { key, reason } => write!(f, "{} cannot be written as JSON: {reason}", Subject(key)),
+            Self::Value { key, reason } => write!(f, "{} cannot be kept: {reason}", Subject(key)),
             Self::TooLarge { size, limit } => write!(
                 f,
-                "the session cookie would take {size} bytes and {limit} is the limit: keep less in the session, or allow \
-                 more cookies with `chunked`"
+                "the session cookie would take {size} bytes and {limit} is the limit: keep less in the session, allow more \
+                 cookies with `chunked`, or keep sessions in a store"
             ),
             Self::HeadersSent => f.write_str(
                 "the response head has been sent, so the session can no longer change: write to it before the handler returns",
             ),
-            Self::Random => f.write_str("the operating system's random source failed: nothing was written"),
-            Self::Codec { .. } => f.write_str("the codec could not write the session"),
-            Self::Store { source } => write!(
-                f,
-                "the session store failed, so the session is unknown, not empty: {source}"
+            Self::Random => f.write_str(
+                "the operating system's random source failed, so nothing was written: try again, and see to the system if it \
+                 stays so",
+            ),
+            Self::Codec { .. } => f.write_str(
+                "the codec could not write the session, so the client keeps the cookie it has: see the codec's own error, \
+                 which is the source of this one",
+            ),
+            Self::Store { .. } => f.write_str(
+                "the session store failed or gave no answer: see that it runs and lets this program do its work, then try again",
             ),
             Self::NotLoaded => f.write_str(
                 "the stored session was not fetched yet: call `session.load().await` before it is read (the axum extractor \
@@ -160,6 +206,7 @@ impl fmt::Debug for Error {
             Self::Key { .. } => "Key",
             Self::Type { .. } => "Type",
             Self::Serialize { .. } => "Serialize",
+            Self::Value { .. } => "Value",
             Self::TooLarge { .. } => "TooLarge",
             Self::HeadersSent => "HeadersSent",
             Self::Random => "Random",
@@ -169,16 +216,129 @@ impl fmt::Debug for Error {
             Self::Gone => "Gone",
             Self::Contended { .. } => "Contended",
         };
-        write!(f, "{variant}({self})")
+        write!(f, "{variant}({})", self.logged())
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Serialize { source, .. } | Self::Codec { source } | Self::Store { source } => Some(&**source),
+            Self::Codec { source } | Self::Store { source } => Some(source.as_source()),
             _ => None,
         }
+    }
+}
+
+/// The thing that an error is about: a session key, or the whole session.
+struct Subject<'a>(&'a str);
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            "" => f.write_str("the session"),
+            key => write!(f, "the session value under {key:?}"),
+        }
+    }
+}
+
+/// See [`Error::logged`].
+pub(crate) struct Logged<'a>(&'a Error);
+
+impl fmt::Display for Logged<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source().filter(|_| matches!(self.0, Error::Store { .. }));
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// The error of a codec or of a store, which an [`Error`] has as its source.
+///
+/// It dereferences to that error, so `cause.downcast_ref::<sqlx::Error>()` finds a driver's own. Many drivers print the
+/// cause of their error and give it as its source, too; [`Error`]'s [`source`](StdError::source) then is a chain of the
+/// same sentences in which each one is said once.
+#[derive(Clone)]
+pub struct Cause {
+    error: Arc<dyn StdError + Send + Sync>,
+    /// The error's chain, if it says something twice.
+    told_once: Option<Arc<Sentence>>,
+}
+
+impl Cause {
+    pub(crate) fn new(error: Box<dyn StdError + Send + Sync>) -> Self {
+        let mut said: Vec<String> = Vec::new();
+        let mut repeats = false;
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(&*error);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if said.last().is_some_and(|before| before.contains(&text)) {
+                repeats = true;
+            } else {
+                said.push(text);
+            }
+            cause = error.source();
+        }
+        let told_once = said.into_iter().rev().fold(None, |next, text| {
+            Some(Sentence {
+                text,
+                next: next.map(Box::new),
+            })
+        });
+        Self {
+            error: Arc::from(error),
+            told_once: told_once.filter(|_| repeats).map(Arc::new),
+        }
+    }
+
+    /// What a chain goes on with.
+    pub(crate) fn as_source(&self) -> &(dyn StdError + 'static) {
+        match &self.told_once {
+            Some(sentence) => &**sentence,
+            None => &*self.error,
+        }
+    }
+}
+
+impl Deref for Cause {
+    type Target = dyn StdError + Send + Sync;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.error
+    }
+}
+
+// By hand: the error's own `Debug` may print more than it says.
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cause").finish_non_exhaustive()
+    }
+}
+
+/// One sentence of a chain of errors.
+struct Sentence {
+    text: String,
+    next: Option<Box<Sentence>>,
+}
+
+impl fmt::Display for Sentence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Sentence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl StdError for Sentence {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.next.as_deref().map(|next| next as _)
     }
 }
 

@@ -4,6 +4,10 @@
 
 #[cfg(feature = "tracing")]
 macro_rules! event {
+    // A log tells why: the sentence of the error, and what the store said.
+    ($level:ident, error = %$error:expr, $($rest:tt)+) => {
+        ::tracing::event!(target: "http_session", ::tracing::Level::$level, error = %$error.logged(), $($rest)+)
+    };
     ($level:ident, $($rest:tt)+) => {
         ::tracing::event!(target: "http_session", ::tracing::Level::$level, $($rest)+)
     };

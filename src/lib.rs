@@ -22,7 +22,7 @@ pub mod store;
 pub use self::axum::SessionRejection;
 pub use self::{
     cookie::Scope,
-    error::{Error, Reject},
+    error::{Cause, Error, Reject},
     key::{Key, KeyRing},
     middleware::{
         DefaultErrorResponse, Duplicates, ErrorResponse, Fallback, ResponseFuture, SessionLayer, SessionService,

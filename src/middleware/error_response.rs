@@ -4,6 +4,27 @@ use http::{Response, StatusCode};
 
 use crate::error::Error;
 
+impl Error {
+    /// The status of a response that says no more than this error, for [`on_error`](crate::SessionLayer::on_error) and for
+    /// handlers. The axum response of an `Error` has it, too.
+    ///
+    /// | status | errors | meaning |
+    /// |---|---|---|
+    /// | 503 | [`Store`](Self::Store) | the store is away, and the same request may succeed later |
+    /// | 409 | [`Gone`](Self::Gone), [`Contended`](Self::Contended) | another request ended or changed the session |
+    /// | 422 | [`Value`](Self::Value) | the request asks to keep what cannot be kept, and nothing is out of order |
+    /// | 500 | the others | the program or its settings are to be changed; [`TooLarge`](Self::TooLarge) is one: it keeps too much |
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Store { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Gone | Self::Contended { .. } => StatusCode::CONFLICT,
+            Self::Value { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
 /// Makes the response of a request whose session could not be committed.
 ///
 /// Every closure `FnMut(Error, Response<B>) -> Response<B>` is one; see
@@ -13,7 +34,8 @@ pub trait ErrorResponse<B>: Clone {
     fn error_response(&mut self, error: Error, response: Response<B>) -> Response<B>;
 }
 
-/// Answers 500, or 503 for a store that failed, with an empty body: the default. The [`Error`] is in the response's extensions, for other layers to see.
+/// Answers with [`Error::status`] and an empty body: the default. The [`Error`] is in the response's extensions, for other
+/// layers to see.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct DefaultErrorResponse;
@@ -21,10 +43,7 @@ pub struct DefaultErrorResponse;
 impl<B: Default> ErrorResponse<B> for DefaultErrorResponse {
     fn error_response(&mut self, error: Error, _: Response<B>) -> Response<B> {
         let mut response = Response::new(B::default());
-        *response.status_mut() = match error {
-            Error::Store { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        };
+        *response.status_mut() = error.status();
         response.extensions_mut().insert(error);
         response
     }

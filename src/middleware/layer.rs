@@ -27,7 +27,7 @@ use crate::{
     error::Error,
     event::event,
     key::{KeyRing, random},
-    session::{Payload, system_time},
+    session::{Payload, not_written, system_time},
     store::Store,
 };
 
@@ -454,9 +454,9 @@ impl<R> SessionLayer<R> {
     /// # Ok::<(), http_session::Error>(())
     /// ```
     pub fn cookie_header<T: Serialize + ?Sized>(&self, data: &T) -> Result<HeaderValue, Error> {
-        let refuse = |source: serde_json::Error| Error::Serialize {
+        let refuse = |reason: String| Error::Serialize {
             key: String::new(),
-            source: Arc::new(source),
+            reason,
         };
         let built = self.built()?;
         if built.store.is_some() {
@@ -465,11 +465,11 @@ impl<R> SessionLayer<R> {
                  the cookie of the response",
             ));
         }
-        let json = serde_json::to_string(data).map_err(refuse)?;
+        let json = serde_json::to_string(data).map_err(|error| refuse(not_written(&error)))?;
         if !json.starts_with('{') {
-            return Err(refuse(serde_core::ser::Error::custom(
-                "a session is a JSON object, so its data must be a map or a struct",
-            )));
+            return Err(refuse(
+                "it is a JSON object, so its data must be a map or a struct".to_owned(),
+            ));
         }
         let now = system_time(built.now());
         let mut payload = Payload::new(json).with_created(now).with_issued(now);

@@ -8,6 +8,7 @@ mod job;
 mod lifetime;
 mod order;
 mod payload;
+mod reason;
 mod shared;
 mod small_text;
 mod source;
@@ -32,6 +33,7 @@ pub(crate) use self::{
     lifetime::Lifetime,
     order::{Order, Outcome, Write},
     payload::{LAST_MILLIS, Meta, Millis, duration_millis, millis, system_time},
+    reason::not_written,
     shared::Shared,
     source::{Action, Opened, Sealed, Source},
     stored::{Behind, Stored},
@@ -580,16 +582,16 @@ impl fmt::Debug for Session {
 }
 
 fn parse<T: DeserializeOwned>(key: &str, json: &str) -> Result<T, Error> {
-    // The parser's own message would quote the value.
-    serde_json::from_str(json).map_err(|_| Error::Type {
+    serde_json::from_str(json).map_err(|error| Error::Type {
         key: key.to_owned(),
-        expected: std::any::type_name::<T>(),
+        expected: reason::short_name(std::any::type_name::<T>()),
+        reason: reason::not_read(&error, json),
     })
 }
 
 fn to_json<T: Serialize>(key: &str, value: &T) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(|source| Error::Serialize {
+    serde_json::to_string(value).map_err(|error| Error::Serialize {
         key: key.to_owned(),
-        source: Arc::new(source),
+        reason: not_written(&error),
     })
 }

@@ -51,7 +51,7 @@ use crate::{error::Error, event::event, session::SessionId};
 /// fewer: sessions are first ended when at least one of the two bounds is half used, and before either is exceeded.
 ///
 /// What a session takes is reckoned: its texts, and an allowance for each key and each session that is about what the
-/// allocator was seen to take. A session that alone is above `max_bytes` (or 4 GiB) is not kept: that is an [`Error::Store`],
+/// allocator was seen to take. A session that alone is above `max_bytes` (or 4 GiB) is not kept: that is an [`Error::Value`],
 /// and it stays as it was.
 ///
 /// # Expired sessions
@@ -139,7 +139,11 @@ impl MemoryStore {
     /// Makes the new state of a session that was in this state before, if it can be kept.
     fn kept(&self, id: SessionId, record: Record, before: Option<&Kept>, logs_in: bool) -> Result<Kept, Error> {
         let weight = self.bounds.weight(&record).ok_or_else(|| {
-            Error::store("this session alone is more than `MemoryStore::max_bytes` allows for all of them together")
+            Error::value(
+                "",
+                "this session alone is more than `MemoryStore::max_bytes` (or 4 GiB) allows for all of them together: keep less \
+                 in it, or allow more",
+            )
         })?;
         // It is in the index before it can be found, and a state of the same login stays under the same line.
         let entered = record.owner.as_ref().map(|owner| {

@@ -16,13 +16,15 @@ const LONGEST_NAME: usize = 2_048;
 /// An index has no room for longer ones, and an engine must not cut them off.
 fn check<'a>(names: impl IntoIterator<Item = &'a str>, owner: Option<&str>) -> Result<(), Error> {
     if names.into_iter().any(|name| name.len() > LONGEST_NAME) {
-        return Err(Error::store(
-            "a session key is longer than the 2,048 bytes that the tables have room for",
+        return Err(Error::value(
+            "",
+            "a session key is longer than the 2,048 bytes that the tables have room for: use a shorter one",
         ));
     }
     if owner.is_some_and(|owner| owner.len() > LONGEST_NAME) {
-        return Err(Error::store(
-            "a session's owner is longer than the 2,048 bytes that the tables have room for",
+        return Err(Error::value(
+            "",
+            "its owner is longer than the 2,048 bytes that the tables have room for: use a shorter one",
         ));
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, time::Duration};
 
 use super::engine::{Engine, Result};
-use crate::error::Error;
+use crate::error::{Cause, Error};
 
 /// A transaction that the engine gave up for another one is begun so many times in all.
 const TRIES: u32 = 10;
@@ -29,7 +29,14 @@ where
 /// The error that a user of the store sees.
 pub(super) fn store(error: sqlx::Error) -> Error {
     if is_missing_table(&error) {
-        Error::store(MissingTables(error))
+        Error::store(MissingTables(Cause::new(error.into())))
+    } else if is_bad_value(&error) {
+        // The server's own words may quote the value.
+        Error::value(
+            "",
+            "the database refused a value or a label as too large, or for a character that it cannot keep: keep less in one \
+             value, raise its limit (`max_allowed_packet` in MySQL), or use a database in UTF-8",
+        )
     } else {
         Error::store(error)
     }
@@ -42,6 +49,16 @@ fn is_missing_table(error: &sqlx::Error) -> bool {
     })
 }
 
+/// Whether the database works and only what it was given does not fit: a character (22021, 22P05), a length (22001), a size.
+fn is_bad_value(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| {
+        matches!(error.code().as_deref(), Some("22021" | "22P05" | "22001" | "54000"))
+            || ["max_allowed_packet", "string or blob too big"]
+                .iter()
+                .any(|text| error.message().contains(text))
+    })
+}
+
 /// A row that this store has not written.
 pub(super) fn malformed() -> sqlx::Error {
     sqlx::Error::Decode("a row of the session tables is not what this store writes".into())
@@ -49,7 +66,7 @@ pub(super) fn malformed() -> sqlx::Error {
 
 /// Nobody has called `migrate`.
 #[derive(Debug)]
-struct MissingTables(sqlx::Error);
+struct MissingTables(Cause);
 
 impl fmt::Display for MissingTables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,6 +79,6 @@ impl fmt::Display for MissingTables {
 
 impl std::error::Error for MissingTables {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
+        Some(self.0.as_source())
     }
 }
