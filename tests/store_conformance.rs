@@ -10,8 +10,8 @@ use std::{
 use http_session::{
     Error, SessionId,
     store::{
-        Applied, Changes, Created, Epoch, Field, HashedTicket, Loaded, Login, OwnerId, Record, Store, StoredSession,
-        Which,
+        Applied, Changes, Created, Epoch, Field, HashedTicket, Loaded, Login, Mark, OwnerId, Record, Store,
+        StoredSession, Which,
         conformance::{check, check_epoch},
     },
 };
@@ -77,6 +77,7 @@ enum Flaw {
     NoMarks,
     MarkOfAll,
     MarkLate,
+    MarkWithoutTime,
     Fails,
 }
 
@@ -90,6 +91,7 @@ struct MapStore {
     logins: Mutex<Vec<SessionId>>,
     /// How often an owner's sessions were ended, and under no owner everybody's.
     marks: Mutex<HashMap<Option<OwnerId>, u64>>,
+    ended: Mutex<HashMap<OwnerId, u64>>,
     flaw: Flaw,
 }
 
@@ -100,6 +102,7 @@ impl MapStore {
             owners: Mutex::default(),
             logins: Mutex::default(),
             marks: Mutex::default(),
+            ended: Mutex::default(),
             flaw,
         }
     }
@@ -363,8 +366,9 @@ impl Store for MapStore {
         !self.is(NoOwners)
     }
 
-    async fn begin_login(&self, owner: &OwnerId, _: u64) -> Result<u64, Error> {
-        Ok(self.mark(owner))
+    async fn begin_login(&self, owner: &OwnerId, _: u64) -> Result<Mark, Error> {
+        let ended = self.ended.lock().unwrap().get(owner).copied().unwrap_or(0);
+        Ok(Mark::new(self.mark(owner), ended))
     }
 
     async fn sessions_of(&self, owner: &OwnerId, now: u64) -> Result<Vec<StoredSession>, Error> {
@@ -379,10 +383,13 @@ impl Store for MapStore {
         }))
     }
 
-    async fn delete_of(&self, owner: &OwnerId, which: &Which, _: u64) -> Result<u64, Error> {
+    async fn delete_of(&self, owner: &OwnerId, which: &Which, now: u64) -> Result<u64, Error> {
         self.wait().await;
         if !matches!(which, Which::Only(_)) {
             self.end(Some(*owner));
+            if !self.is(MarkWithoutTime) {
+                self.ended.lock().unwrap().insert(*owner, now);
+            }
         }
         let owner = self.name(owner);
         Ok(self.with(|map| {
@@ -486,6 +493,7 @@ async fn a_broken_store_is_told_what_is_wrong() {
         (NoMarks, "logins that an end overtook"),
         (MarkOfAll, "logins that an end overtook"),
         (MarkLate, "logins during an end"),
+        (MarkWithoutTime, "logins that an end overtook"),
         (Fails, "round trip of JSON"),
     ] {
         let store = MapStore::new(flaw);

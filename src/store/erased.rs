@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin};
 
 use super::{
-    Applied, Changes, Created, Epoch, HashedTicket, Loaded, Login, OwnerId, Record, Store, StoredSession, Which,
+    Applied, Changes, Created, Epoch, HashedTicket, Loaded, Login, Mark, OwnerId, Record, Store, StoredSession, Which,
 };
 use crate::{error::Error, session::SessionId};
 
@@ -22,7 +22,7 @@ pub(crate) trait ErasedStore: Send + Sync {
     fn apply<'a>(&'a self, ticket: &'a HashedTicket, changes: &'a Changes, now: u64) -> Answer<'a, Applied>;
     fn delete<'a>(&'a self, ticket: &'a HashedTicket, now: u64) -> Answer<'a, bool>;
     fn keeps_owners(&self) -> bool;
-    fn begin_login<'a>(&'a self, owner: &'a OwnerId, now: u64) -> Answer<'a, u64>;
+    fn begin_login<'a>(&'a self, owner: &'a OwnerId, now: u64) -> Answer<'a, Mark>;
     fn sessions_of<'a>(&'a self, owner: &'a OwnerId, now: u64) -> Answer<'a, Vec<StoredSession>>;
     fn delete_of<'a>(&'a self, owner: &'a OwnerId, which: &'a Which, now: u64) -> Answer<'a, u64>;
     fn delete_begun<'a>(&'a self, epoch: &'a Epoch) -> Answer<'a, u64>;
@@ -55,7 +55,7 @@ impl<S: Store> ErasedStore for S {
         Store::keeps_owners(self)
     }
 
-    fn begin_login<'a>(&'a self, owner: &'a OwnerId, now: u64) -> Answer<'a, u64> {
+    fn begin_login<'a>(&'a self, owner: &'a OwnerId, now: u64) -> Answer<'a, Mark> {
         Box::pin(Store::begin_login(self, owner, now))
     }
 

@@ -104,7 +104,7 @@ pub use self::redis::RedisStore;
 pub use self::sql::{SqlStore, Sweeper};
 pub use self::{
     answers::{Applied, Created, Loaded, StoredSession, Which},
-    owner::{Epoch, Login, Owner, OwnerId},
+    owner::{Epoch, Login, Mark, Owner, OwnerId},
     record::{Changes, Field, HashedTicket, RENEWED_FOR, Record, Renewed, SecretHash},
 };
 pub(crate) use self::{
@@ -165,9 +165,9 @@ pub trait Store: Send + Sync + 'static {
         false
     }
 
-    /// Returns a number that changes with every [`delete_of`](Self::delete_of) of this owner that ends more than one session,
-    /// and with every [`delete_begun`](Self::delete_begun). A login asks for it before it asks for anything else.
-    fn begin_login(&self, owner: &OwnerId, now: u64) -> impl Future<Output = Result<u64, Error>> + Send {
+    /// Returns a mark that changes with every [`delete_of`](Self::delete_of) of this owner, but for [`Which::Only`], and with
+    /// every [`delete_begun`](Self::delete_begun). A login asks for it before it asks for anything else.
+    fn begin_login(&self, owner: &OwnerId, now: u64) -> impl Future<Output = Result<Mark, Error>> + Send {
         let _ = (owner, now);
         async { Err(no_owners()) }
     }

@@ -59,6 +59,26 @@ impl fmt::Debug for Owner {
     }
 }
 
+/// What a store says when a login of an owner begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mark {
+    /// Another number after each end of the owner's or everybody's sessions. It need not be larger.
+    pub number: u64,
+    /// When the last of these ends was, in milliseconds since the Unix epoch; 0 if there was none. For
+    /// [`Store::delete_of`](super::Store::delete_of) it is `now`, for [`Store::delete_begun`](super::Store::delete_begun)
+    /// [`Epoch::before`].
+    pub ended: u64,
+}
+
+impl Mark {
+    /// Makes a mark of both parts.
+    #[must_use]
+    pub fn new(number: u64, ended: u64) -> Self {
+        Self { number, ended }
+    }
+}
+
 /// What a login asks of a store, in the same atomic step that gives the session its owner.
 ///
 /// The order of an owner's logins is the order in which a store carries out these steps. It never depends on a clock, so that
@@ -66,8 +86,8 @@ impl fmt::Debug for Owner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Login {
-    /// What [`Store::begin_login`](super::Store::begin_login) answered before this step. If it would answer another number by
-    /// now, the owner's sessions were ended since this login began: the step is refused.
+    /// The [number](Mark::number) that [`Store::begin_login`](super::Store::begin_login) answered before this step. If it would
+    /// answer another one by now, the owner's sessions were ended since this login began: the step is refused.
     pub mark: u64,
     /// The owner has at most so many live sessions after the step, this one included. Those end whose login is longest
     /// ago. `None`: any number.

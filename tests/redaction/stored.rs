@@ -3,7 +3,7 @@
 use http_session::{
     SessionId,
     store::{
-        Applied, Changes, Created, Epoch, Field, HashedTicket, Loaded, Login, OwnerId, Record, SecretHash, Store,
+        Applied, Changes, Created, Epoch, Field, HashedTicket, Loaded, Login, Mark, OwnerId, Record, SecretHash, Store,
         StoredSession, Values, Which,
     },
 };
@@ -97,9 +97,11 @@ impl Store for SpyStore {
         true
     }
 
-    async fn begin_login(&self, owner: &OwnerId, now: u64) -> Result<u64, Error> {
+    async fn begin_login(&self, owner: &OwnerId, now: u64) -> Result<Mark, Error> {
         self.printer.debug("OwnerId", owner);
-        self.inner.begin_login(owner, now).await
+        let mark = self.inner.begin_login(owner, now).await;
+        self.printer.debug("Mark", &mark);
+        mark
     }
 
     async fn sessions_of(&self, owner: &OwnerId, now: u64) -> Result<Vec<StoredSession>, Error> {
@@ -193,7 +195,7 @@ pub(super) fn print(printer: &Printer) {
         print_session(printer, session);
         ok()
     });
-    poll_now(layer.destroy_all_begun_before(std::time::SystemTime::now())).unwrap();
+    poll_now(layer.destroy_all_begun_before(SystemTime::now())).unwrap();
     // A store that fails.
     store.inner.down(true);
     send(&layer, &jar.header("/"), |session| {

@@ -9,8 +9,8 @@ use std::{
 use http_session::{
     Error, SessionId,
     store::{
-        Applied, Changes, Created, Epoch, Field, HashedTicket, Loaded, Login, OwnerId, Record, Store, StoredSession,
-        Which,
+        Applied, Changes, Created, Epoch, Field, HashedTicket, Loaded, Login, Mark, OwnerId, Record, Store,
+        StoredSession, Which,
     },
 };
 use tokio::sync::Semaphore;
@@ -35,15 +35,16 @@ struct Records {
     map: HashMap<SessionId, Record>,
     /// Sessions of owners, the last login last.
     logins: Vec<SessionId>,
-    marks: HashMap<OwnerId, u64>,
+    marks: HashMap<OwnerId, Mark>,
     /// Of everybody.
     mark: u64,
     epoch: u64,
 }
 
 impl Records {
-    fn mark(&self, owner: &OwnerId) -> u64 {
-        self.mark + self.marks.get(owner).copied().unwrap_or(0)
+    fn mark(&self, owner: &OwnerId) -> Mark {
+        let mark = self.marks.get(owner).copied().unwrap_or_default();
+        Mark::new(self.mark + mark.number, self.epoch.max(mark.ended))
     }
 
     /// This session has logged in, and the oldest ones go if there are too many.
@@ -226,7 +227,7 @@ impl Store for MapStore {
                 return Created::Collision;
             }
             let late = match login {
-                Some((login, owner)) => records.mark(&owner.id) != login.mark,
+                Some((login, owner)) => records.mark(&owner.id).number != login.mark,
                 None => record.begun() < records.epoch,
             };
             if late {
@@ -257,7 +258,7 @@ impl Store for MapStore {
                 return Applied::Conflict;
             }
             let late = match login {
-                Some((login, owner)) => records.mark(&owner) != login.mark,
+                Some((login, owner)) => records.mark(&owner).number != login.mark,
                 None => changes.logs_in_before(records.epoch),
             };
             if late {
@@ -298,7 +299,7 @@ impl Store for MapStore {
         true
     }
 
-    async fn begin_login(&self, owner: &OwnerId, _: u64) -> Result<u64, Error> {
+    async fn begin_login(&self, owner: &OwnerId, _: u64) -> Result<Mark, Error> {
         self.step("begin_login", |records| records.mark(owner)).await
     }
 
@@ -312,10 +313,11 @@ impl Store for MapStore {
         .await
     }
 
-    async fn delete_of(&self, owner: &OwnerId, which: &Which, _: u64) -> Result<u64, Error> {
+    async fn delete_of(&self, owner: &OwnerId, which: &Which, now: u64) -> Result<u64, Error> {
         self.step("delete_of", |records| {
             if !matches!(which, Which::Only(_)) {
-                *records.marks.entry(*owner).or_default() += 1;
+                let mark = records.marks.entry(*owner).or_default();
+                *mark = Mark::new(mark.number + 1, mark.ended.max(now));
             }
             let before = records.map.len();
             records

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use http_session::{
     Error, SessionId,
     store::{
-        Applied, Changes, Created, Epoch, HashedTicket, Loaded, Login, OwnerId, Record, SecretHash, Store,
+        Applied, Changes, Created, Epoch, HashedTicket, Loaded, Login, Mark, OwnerId, Record, SecretHash, Store,
         StoredSession, Which,
     },
 };
@@ -65,7 +65,7 @@ impl Store for Any {
         any!(self, store => store.keeps_owners())
     }
 
-    async fn begin_login(&self, owner: &OwnerId, now: u64) -> Result<u64, Error> {
+    async fn begin_login(&self, owner: &OwnerId, now: u64) -> Result<Mark, Error> {
         any!(self, store => store.begin_login(owner, now).await)
     }
 
@@ -248,7 +248,7 @@ impl<S: Store> Store for Watched<S> {
         self.store.keeps_owners()
     }
 
-    async fn begin_login(&self, owner: &OwnerId, now: u64) -> Result<u64, Error> {
+    async fn begin_login(&self, owner: &OwnerId, now: u64) -> Result<Mark, Error> {
         self.step("begin_login", self.store.begin_login(owner, now)).await
     }
 

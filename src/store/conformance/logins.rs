@@ -108,7 +108,7 @@ pub(super) async fn at_once<S: Store>(trial: &Trial<'_, S>) -> Result<(), Failur
             // Clocks differ.
             let now = now.saturating_add_signed(if at % 3 == 0 { 5_000 } else { -5_000 });
             let racer: Racer<'_, Result<bool, Error>> = Box::pin(async move {
-                let login = Login::new(store.begin_login(&changes_owner(record), now).await?).most(most);
+                let login = Login::new(store.begin_login(&changes_owner(record), now).await?.number).most(most);
                 changes.login = Some(login);
                 Ok(if at % 2 == 0 {
                     store.apply(ticket, &changes, now).await? == Applied::Updated
@@ -149,11 +149,20 @@ pub(super) async fn too_late<S: Store>(trial: &Trial<'_, S>) -> Result<(), Failu
         (Some(Which::All), true),
     ] {
         let what = format!("delete_of {which:?} while a login is on its way");
-        let login = trial.login(&owner.id).await?;
+        let before = trial.answer(&what, trial.store.begin_login(&owner.id, trial.now).await)?;
+        let login = Login::new(before.number);
         let others = trial.login(&other.id).await?;
         let (known, mut known_record) = trial.stored(&[]).await?;
         if let Some(which) = &which {
             trial.answer(&what, trial.store.delete_of(&owner.id, which, trial.now).await)?;
+        }
+        let after = trial.answer(&what, trial.store.begin_login(&owner.id, trial.now).await)?;
+        trial.same(&what, &ends, &(after.number != before.number))?;
+        if ends {
+            let what = format!("Mark::ended after {what}");
+            trial.same(&what, &trial.now, &after.ended)?;
+        } else {
+            trial.same(&what, &before, &after)?;
         }
         let (created, expected) = if ends {
             (Created::Ended, Applied::Gone)

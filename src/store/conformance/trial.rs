@@ -89,7 +89,7 @@ impl<'a, S: Store> Trial<'a, S> {
     /// What a login of this owner begins with.
     pub(super) async fn login(&self, owner: &OwnerId) -> Result<Login, Failure> {
         let mark = self.answer("begin_login", self.store.begin_login(owner, self.now).await)?;
-        Ok(Login::new(mark))
+        Ok(Login::new(mark.number))
     }
 
     pub(super) async fn load(
@@ -171,7 +171,7 @@ pub(super) async fn create<S: Store>(
     now: u64,
 ) -> Result<Created, Error> {
     let login = match &record.owner {
-        Some(owner) => Some(Login::new(store.begin_login(&owner.id, now).await?)),
+        Some(owner) => Some(Login::new(store.begin_login(&owner.id, now).await?.number)),
         None => None,
     };
     store.create(&ticket.id, record, login.as_ref(), now).await

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::store::OwnerId;
+use crate::store::{Mark, OwnerId};
 
 /// So many owners' ends are told apart. When there are more, every login that is on its way just then has to begin anew.
 const MOST: usize = 10_000;
@@ -11,31 +11,33 @@ const MOST: usize = 10_000;
 pub(super) struct Marks {
     /// The number of the last end of anything.
     last: u64,
-    /// The number of the last end that everybody's logins must come after.
-    all: u64,
-    owners: HashMap<OwnerId, u64>,
+    /// The last end that everybody's logins must come after.
+    all: Mark,
+    owners: HashMap<OwnerId, Mark>,
 }
 
 impl Marks {
-    pub(super) fn of(&self, owner: &OwnerId) -> u64 {
-        self.owners.get(owner).map_or(self.all, |&mark| mark.max(self.all))
+    pub(super) fn of(&self, owner: &OwnerId) -> Mark {
+        let Some(mark) = self.owners.get(owner) else {
+            return self.all;
+        };
+        Mark::new(mark.number.max(self.all.number), mark.ended.max(self.all.ended))
     }
 
     /// Ends the logins of an owner that are on their way.
-    pub(super) fn end_of(&mut self, owner: &OwnerId) {
-        self.last += 1;
+    pub(super) fn end_of(&mut self, owner: &OwnerId, now: u64) {
         if self.owners.len() >= MOST {
-            self.owners.clear();
-            self.all = self.last;
+            self.end_all(0);
         }
-        self.owners.insert(*owner, self.last);
+        self.last += 1;
+        self.owners.insert(*owner, Mark::new(self.last, now));
     }
 
     /// Ends the logins of everybody that are on their way.
-    pub(super) fn end_all(&mut self) {
+    pub(super) fn end_all(&mut self, at: u64) {
         self.last += 1;
         self.owners.clear();
-        self.all = self.last;
+        self.all = Mark::new(self.last, self.all.ended.max(at));
     }
 }
 
@@ -47,18 +49,25 @@ mod tests {
     fn a_mark_changes_with_each_end_that_concerns_the_owner() {
         let mut marks = Marks::default();
         let (one, other) = (OwnerId::from_bytes([1; 32]), OwnerId::from_bytes([2; 32]));
-        let mut before = (marks.of(&one), marks.of(&other));
-        marks.end_of(&one);
-        assert!(marks.of(&one) != before.0 && marks.of(&other) == before.1);
+        let both = |marks: &Marks| (marks.of(&one), marks.of(&other));
+        let before = both(&marks);
+        marks.end_of(&one, 7);
+        assert_eq!((marks.of(&one).ended, marks.of(&other)), (7, before.1));
+        assert_ne!(marks.of(&one).number, before.0.number);
         for at in 0..3 * MOST as u64 {
-            before = (marks.of(&one), marks.of(&other));
+            let before = both(&marks);
             let mut id = [0; 32];
             id[..8].copy_from_slice(&(at + 9).to_be_bytes());
-            marks.end_of(&OwnerId::from_bytes(id));
-            assert!(marks.of(&one) >= before.0 && marks.of(&other) >= before.1 && marks.owners.len() <= MOST);
+            marks.end_of(&OwnerId::from_bytes(id), 8);
+            let after = both(&marks);
+            assert!(after.0.number >= before.0.number && after.1.number >= before.1.number);
+            assert!(marks.owners.len() <= MOST);
         }
-        before = (marks.of(&one), marks.of(&other));
-        marks.end_all();
-        assert!(marks.of(&one) > before.0 && marks.of(&other) > before.1);
+        let before = both(&marks);
+        marks.end_all(9);
+        marks.end_all(5);
+        let after = both(&marks);
+        assert!(after.0.number > before.0.number && after.1.number > before.1.number);
+        assert_eq!((after.0.ended, after.1.ended), (9, 9));
     }
 }

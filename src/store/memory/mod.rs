@@ -22,7 +22,8 @@ use self::{
     owners::{Entered, Owners},
 };
 use super::{
-    Applied, Changes, Created, Epoch, Field, HashedTicket, Loaded, Login, OwnerId, Record, Store, StoredSession, Which,
+    Applied, Changes, Created, Epoch, Field, HashedTicket, Loaded, Login, Mark, OwnerId, Record, Store, StoredSession,
+    Which,
 };
 use crate::{error::Error, event::event, session::SessionId};
 
@@ -162,7 +163,7 @@ impl MemoryStore {
     /// `None` if such an end came since the login began.
     fn begin(&self, owner: &OwnerId, login: &Login) -> Option<MutexGuard<'_, Marks>> {
         let marks = self.marks();
-        (marks.of(owner) == login.mark).then_some(marks)
+        (marks.of(owner).number == login.mark).then_some(marks)
     }
 
     /// Ends the owner's sessions whose login is longest ago, if there are too many.
@@ -307,7 +308,7 @@ impl Store for MemoryStore {
         true
     }
 
-    async fn begin_login(&self, owner: &OwnerId, _: u64) -> Result<u64, Error> {
+    async fn begin_login(&self, owner: &OwnerId, _: u64) -> Result<Mark, Error> {
         Ok(self.marks().of(owner))
     }
 
@@ -321,9 +322,9 @@ impl Store for MemoryStore {
         Ok(found.collect())
     }
 
-    async fn delete_of(&self, owner: &OwnerId, which: &Which, _: u64) -> Result<u64, Error> {
+    async fn delete_of(&self, owner: &OwnerId, which: &Which, now: u64) -> Result<u64, Error> {
         if !matches!(which, Which::Only(_)) {
-            self.marks().end_of(owner);
+            self.marks().end_of(owner, now);
         }
         let ids = self.owners.of(owner).into_iter().filter(|id| which.includes(id));
         Ok(ids
@@ -332,7 +333,7 @@ impl Store for MemoryStore {
     }
 
     async fn delete_begun(&self, epoch: &Epoch) -> Result<u64, Error> {
-        self.marks().end_all();
+        self.marks().end_all(epoch.before);
         self.epoch.fetch_max(epoch.before, Ordering::Relaxed);
         Ok(self.sessions.remove_all(|kept| epoch.ends(kept.record.begun())).await)
     }

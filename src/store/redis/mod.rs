@@ -15,7 +15,8 @@ use self::{
     script::{APPLY, CREATE, DELETE, Lua, Step, number},
 };
 use super::{
-    Applied, Changes, Created, Epoch, Field, HashedTicket, Loaded, Login, OwnerId, Record, Store, StoredSession, Which,
+    Applied, Changes, Created, Epoch, Field, HashedTicket, Loaded, Login, Mark, OwnerId, Record, Store, StoredSession,
+    Which,
 };
 use crate::{error::Error, session::SessionId};
 
@@ -271,8 +272,8 @@ impl Store for RedisStore {
         true
     }
 
-    async fn begin_login(&self, _: &OwnerId, _: u64) -> Result<u64, Error> {
-        Ok(0)
+    async fn begin_login(&self, _: &OwnerId, _: u64) -> Result<Mark, Error> {
+        Ok(Mark::default())
     }
 
     async fn sessions_of(&self, owner: &OwnerId, now: u64) -> Result<Vec<StoredSession>, Error> {

@@ -5,7 +5,8 @@ use crate::{
     error::Error,
     session::SessionId,
     store::{
-        Applied, Changes, Created, Epoch, HashedTicket, Loaded, Login, OwnerId, Record, Store, StoredSession, Which,
+        Applied, Changes, Created, Epoch, HashedTicket, Loaded, Login, Mark, OwnerId, Record, Store, StoredSession,
+        Which,
     },
 };
 
@@ -73,8 +74,8 @@ impl Store for SqlStore {
         true
     }
 
-    async fn begin_login(&self, _: &OwnerId, _: u64) -> Result<u64, Error> {
-        Ok(0)
+    async fn begin_login(&self, _: &OwnerId, _: u64) -> Result<Mark, Error> {
+        Ok(Mark::default())
     }
 
     async fn sessions_of(&self, owner: &OwnerId, now: u64) -> Result<Vec<StoredSession>, Error> {
