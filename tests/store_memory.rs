@@ -12,8 +12,8 @@ use std::thread;
 use http_session::{
     Error, SessionId,
     store::{
-        Applied, Changes, Created, Field, HashedTicket, Loaded, Login, MemoryStore, Owner, OwnerId, Record, SecretHash,
-        Store, Which, conformance,
+        Applied, Changes, Created, Epoch, Field, HashedTicket, Loaded, Login, MemoryStore, Owner, OwnerId, Record,
+        SecretHash, Store, Which, conformance,
     },
 };
 use support::{START, poll_now};
@@ -126,7 +126,7 @@ fn row_36_a_session_that_is_used_stays_and_the_one_longest_not_used_goes() {
 fn row_36_a_session_larger_than_all_may_be_is_an_error_and_changes_nothing() {
     let store = MemoryStore::new().max_bytes(50_000);
     create(&store, 1, 10).unwrap();
-    assert!(matches!(create(&store, 2, 50_000), Err(Error::Store { .. })));
+    assert!(matches!(create(&store, 2, 50_000), Err(Error::Value { .. })));
     assert!(load(&store, 2).is_none());
     let mut changes = Changes::new(START + 5, END + 5);
     changes.set.push(("large".into(), "x".repeat(50_000)));
@@ -135,7 +135,7 @@ fn row_36_a_session_larger_than_all_may_be_is_an_error_and_changes_nothing() {
     changes.login = Some(Login::new(0));
     assert!(matches!(
         poll_now(store.apply(&ticket(1), &changes, START)),
-        Err(Error::Store { .. })
+        Err(Error::Value { .. })
     ));
     let record = load(&store, 1).unwrap();
     assert_eq!((record.values.len(), record.seen, record.expires), (1, START, END));
@@ -251,5 +251,146 @@ fn clones_share_the_sessions_and_other_bounds_are_another_store() {
     assert_eq!(
         format!("{other:?}"),
         "MemoryStore { max_sessions: 5, max_bytes: 104857600, .. }"
+    );
+}
+
+/// Somebody has logged in to this session.
+fn log_in(store: &MemoryStore, number: u32) {
+    let mut changes = Changes::new(START, END);
+    if number.is_multiple_of(2) {
+        changes.authenticated = Field::Set(START);
+    } else {
+        let mut bytes = [9; 32];
+        bytes[..4].copy_from_slice(&number.to_be_bytes());
+        changes.owner = Field::Set(Owner::new(OwnerId::from_bytes(bytes), "name"));
+        changes.login = Some(Login::new(0));
+    }
+    let applied = poll_now(store.apply(&ticket(number), &changes, START)).unwrap();
+    assert_eq!(applied, Applied::Updated);
+}
+
+#[test]
+fn fault_a15_and_b7_strangers_end_nobodys_session() {
+    const BOUND: u32 = 1_000;
+    let store = MemoryStore::new().max_sessions(BOUND.into());
+    for number in 0..BOUND / 2 {
+        create(&store, number, 10).unwrap();
+        log_in(&store, number);
+    }
+    // Ten times the bound, also by several at once.
+    for number in BOUND..6 * BOUND {
+        create(&store, number, 10).unwrap();
+    }
+    thread::scope(|scope| {
+        for part in 0..4 {
+            let store = &store;
+            scope.spawn(move || {
+                for number in (6 + part) * BOUND..(7 + part) * BOUND {
+                    create(store, number, 10).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(there(&store, 0..BOUND / 2).len(), BOUND as usize / 2);
+    let visitors = there(&store, BOUND..10 * BOUND).len();
+    assert!(
+        visitors <= BOUND as usize / 2 && visitors > BOUND as usize / 2 - 10,
+        "{visitors}"
+    );
+    // A visitor who logs in is safe from then on.
+    create(&store, 77_777, 10).unwrap();
+    log_in(&store, 77_777);
+    for number in 100_000..100_000 + 2 * BOUND {
+        create(&store, number, 10).unwrap();
+    }
+    assert!(load(&store, 77_777).is_some());
+    // And one who logs out is a visitor again.
+    let mut changes = Changes::new(START, END);
+    changes.authenticated = Field::Unset;
+    poll_now(store.apply(&ticket(0), &changes, START)).unwrap();
+    for number in 200_000..200_000 + 2 * BOUND {
+        create(&store, number, 10).unwrap();
+    }
+    assert!(load(&store, 0).is_none() && load(&store, 1).is_some());
+}
+
+#[test]
+fn fault_a15_where_all_have_logged_in_the_one_longest_not_used_goes() {
+    let store = MemoryStore::new().max_sessions(10);
+    for number in 0..10 {
+        create(&store, number, 10).unwrap();
+        log_in(&store, number);
+    }
+    // 0 and 1 were used last.
+    assert_eq!(there(&store, 0..2).len(), 2);
+    let mut record = Record::new(ticket(50).secret, START, END);
+    record.authenticated = Some(START);
+    for number in 50..55 {
+        record.secret = ticket(number).secret;
+        poll_now(store.create(&ticket(number).id, &record, None, START)).unwrap();
+    }
+    assert_eq!(there(&store, 0..10), [0, 1, 7, 8, 9]);
+    // A stranger gets no place among them.
+    create(&store, 99, 10).unwrap();
+    assert_eq!(load(&store, 99), None);
+    assert_eq!(there(&store, 50..55).len(), 5);
+}
+
+#[test]
+fn fault_b8_work_over_everything_lets_others_go_first() {
+    type Work = fn(&MemoryStore) -> std::pin::Pin<Box<dyn Future<Output = Result<u64, Error>> + '_>>;
+    let works: [Work; 2] = [
+        |store| Box::pin(store.delete_expired(END + 1)),
+        |store| Box::pin(store.delete_begun(&const { Epoch::before(START + 1) })),
+    ];
+    for work in works {
+        let store = MemoryStore::new();
+        for number in 0..5_000 {
+            create(&store, number, 0).unwrap();
+        }
+        let mut work = work(&store);
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut polls = 1;
+        let ended = loop {
+            match work.as_mut().poll(&mut context) {
+                std::task::Poll::Ready(ended) => break ended.unwrap(),
+                std::task::Poll::Pending => {
+                    polls += 1;
+                    // Another request is answered.
+                    let number = 1_000_000 + polls;
+                    let mut record = Record::new(ticket(number).secret, START + 2, 2 * END);
+                    record.authenticated = Some(START + 2);
+                    let created = poll_now(store.create(&ticket(number).id, &record, None, START + 2)).unwrap();
+                    assert_eq!(created, Created::Created);
+                }
+            }
+        };
+        assert_eq!(ended, 5_000);
+        assert!(polls >= 10, "{polls}");
+        assert_eq!(there(&store, 1_000_002..1_000_001 + polls).len() as u32, polls - 1);
+    }
+}
+
+#[test]
+fn fault_a6_what_began_before_an_epoch_is_not_kept_after_it() {
+    let store = MemoryStore::new();
+    let epoch = Epoch::before(START);
+    assert_eq!(poll_now(store.delete_begun(&epoch)).unwrap(), 0);
+    let mut record = Record::new(ticket(1).secret, START - 1, END);
+    let create = |record: &Record| poll_now(store.create(&ticket(1).id, record, None, START)).unwrap();
+    assert_eq!(create(&record), Created::Ended);
+    record.authenticated = Some(START);
+    assert_eq!(create(&record), Created::Created);
+    let mut changes = Changes::new(START, END);
+    changes.authenticated = Field::Set(START - 1);
+    assert_eq!(
+        poll_now(store.apply(&ticket(1), &changes, START)).unwrap(),
+        Applied::Gone
+    );
+    // An earlier epoch takes nothing back.
+    poll_now(store.delete_begun(&Epoch::before(0))).unwrap();
+    assert_eq!(
+        poll_now(store.apply(&ticket(1), &changes, START)).unwrap(),
+        Applied::Gone
     );
 }

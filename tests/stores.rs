@@ -29,6 +29,8 @@ mod ends;
 mod failures;
 #[path = "stores/identity.rs"]
 mod identity;
+#[path = "stores/owners.rs"]
+mod owners;
 #[path = "stores/places.rs"]
 mod places;
 #[path = "stores/together.rs"]
@@ -118,10 +120,26 @@ scenarios! {
         row_37_the_old_ticket_harms_the_new_one_in_no_way
         row_38_a_session_is_bound_to_no_header
         rule_19_a_slow_request_across_a_renewal_writes_nothing;
+    owners:
+        fault_a1_owners_are_those_of_an_application
+        fault_a2_a_ticket_that_was_renewed_is_a_visitors_after_two_minutes
+        fault_a6_an_end_of_all_leaves_no_login_that_was_on_its_way
+        fault_a6_an_epoch_leaves_no_login_that_was_on_its_way
+        fault_a6_while_16_clients_log_in_without_pause_an_end_leaves_nothing
+        fault_a15_a_visitors_session_lives_for_a_day_and_a_users_longer
+        fault_b13_owners_and_labels_have_at_most_1024_bytes
+        fault_f2_a_limit_holds_for_logins_at_once
+        fault_f2_a_limit_holds_in_two_processes;
     together:
         rule_9_of_200_requests_at_the_same_time_each_keeps_its_change
         rule_19_of_logins_at_the_same_time_one_ticket_is_good
         update_of_1000_increments_by_two_loses_none;
+}
+
+/// What `fault_f2_a_limit_holds_in_two_processes` starts as another process. By itself it does nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_other_process_logs_in() {
+    owners::other_process().await;
 }
 
 /// What `update_of_1000_increments_by_two_loses_none` starts as another process. By itself it does nothing.

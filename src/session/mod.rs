@@ -48,6 +48,9 @@ use crate::error::{Error, Reject};
 /// So often an update is tried against others who change the same value.
 const UPDATES: u32 = 100;
 
+/// The longest owner and the longest label, in bytes.
+const LONGEST_NAME: usize = 1_024;
+
 /// The session of one request: a dictionary that lives on from request to request.
 ///
 /// It is a handle. Clones are the same session, and what one writes every other sees, on every thread. The layer puts it
@@ -440,14 +443,20 @@ impl Session {
 
     /// Says whose session this is, so that [`SessionLayer::sessions_of`](crate::SessionLayer::sessions_of) and
     /// [`SessionLayer::destroy_all`](crate::SessionLayer::destroy_all) find it: a name that stays the user's own, such as
-    /// `"user-42"`. Call it at login. It ends with the session.
+    /// `"user-42"`, of at most 1,024 bytes. Call it at login. It ends with the session.
+    ///
+    /// Owners are those of one [application](crate::SessionLayer::app): another one on the same store has others of the same
+    /// name, while [tagged](crate::SessionLayer::tagged) layers of one application share them. A store keeps a hash of the
+    /// name, and the name itself encrypted under the ticket, so that who reads the store can try guesses and no more.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the session is not in a store that knows owners, [`Error::HeadersSent`] if it is too late.
+    /// [`Error::Config`] if the session is not in a store that knows owners, [`Error::Value`] if the name has more than 1,024
+    /// bytes, [`Error::HeadersSent`] if it is too late.
     pub fn set_owner(&self, owner: impl Into<String>) -> Result<(), Error> {
         let owner = owner.into();
         self.shared.check_owners()?;
+        check_name("owner", &owner)?;
         self.shared.change_data(|state| {
             state.stored.owned |= state.stored.owner.as_ref() != Some(&owner);
             state.stored.owner = Some(owner);
@@ -465,7 +474,8 @@ impl Session {
     }
 
     /// Says what the owner knows this session by in a list of their sessions, such as `"Firefox on Linux"`. It is shown to
-    /// the owner, so it must not be more than that: the layer never takes it from the request by itself.
+    /// the owner, so it must not be more than that: the layer never takes it from the request by itself. It has at most 1,024
+    /// bytes.
     ///
     /// # Errors
     ///
@@ -473,6 +483,7 @@ impl Session {
     pub fn set_label(&self, label: impl Into<String>) -> Result<(), Error> {
         let label = label.into();
         self.shared.check_owners()?;
+        check_name("label", &label)?;
         self.shared.change_data(|state| {
             state.stored.labelled |= state.stored.label.as_ref() != Some(&label);
             state.stored.label = Some(label);
@@ -579,6 +590,18 @@ impl fmt::Debug for Session {
             .field("modified", &self.is_modified())
             .finish_non_exhaustive()
     }
+}
+
+/// A name comes with each list of an owner's sessions, so it is short.
+fn check_name(which: &str, name: &str) -> Result<(), Error> {
+    if name.len() <= LONGEST_NAME {
+        return Ok(());
+    }
+    let reason = format!(
+        "its {which} has {} bytes and {LONGEST_NAME} are the most: shorten it, or keep the rest in the session",
+        name.len()
+    );
+    Err(Error::value("", reason))
 }
 
 fn parse<T: DeserializeOwned>(key: &str, json: &str) -> Result<T, Error> {

@@ -124,7 +124,7 @@ pub struct Epoch {
 impl Epoch {
     /// Ends what began before a time.
     #[must_use]
-    pub fn before(time: u64) -> Self {
+    pub const fn before(time: u64) -> Self {
         Self {
             before: time,
             after: None,
@@ -133,7 +133,7 @@ impl Epoch {
 
     /// Ends what seems to begin after a time, too.
     #[must_use]
-    pub fn or_after(mut self, time: u64) -> Self {
+    pub const fn or_after(mut self, time: u64) -> Self {
         self.after = Some(time);
         self
     }

@@ -47,6 +47,25 @@ impl Records {
         Mark::new(self.mark + mark.number, self.epoch.max(mark.ended))
     }
 
+    fn create(&mut self, id: &SessionId, record: &Record, login: Option<&Login>, now: u64) -> Created {
+        if self.map.get(id).is_some_and(|other| other.is_live(now)) {
+            return Created::Collision;
+        }
+        let login = login.zip(record.owner.as_ref());
+        let late = match login {
+            Some((login, owner)) => self.mark(&owner.id).number != login.mark,
+            None => record.begun() < self.epoch,
+        };
+        if late {
+            return Created::Ended;
+        }
+        self.map.insert(*id, record.clone());
+        if let Some((login, owner)) = login {
+            self.logged_in(id, &owner.id, login, now);
+        }
+        Created::Created
+    }
+
     /// This session has logged in, and the oldest ones go if there are too many.
     fn logged_in(&mut self, id: &SessionId, owner: &OwnerId, login: &Login, now: u64) {
         self.logins.retain(|other| other != id && self.map.contains_key(other));
@@ -74,6 +93,8 @@ struct Script {
     before: Option<&'static str>,
     after: Option<&'static str>,
     panics: Option<&'static str>,
+    /// A step of this name is taken so much later, whether or not its answer is waited for.
+    late: Option<(&'static str, std::time::Duration)>,
     collisions: u32,
     conflicts: u32,
     /// Others go first, before and after each step, up to so many times.
@@ -128,6 +149,11 @@ impl MapStore {
 
     pub fn panic_at(&self, step: &'static str) {
         self.0.script.lock().unwrap().panics = Some(step);
+    }
+
+    /// The next step of this name is taken so much later, whoever has given up waiting for it by then.
+    pub fn delay(&self, step: &'static str, by: std::time::Duration) {
+        self.0.script.lock().unwrap().late = Some((step, by));
     }
 
     /// Waits until a step waits.
@@ -221,23 +247,27 @@ impl Store for MapStore {
             script.collisions = script.collisions.saturating_sub(1);
             collides
         };
-        let login = login.zip(record.owner.as_ref());
+        let late = self
+            .0
+            .script
+            .lock()
+            .unwrap()
+            .late
+            .take_if(|(step, _)| *step == "create");
+        if let Some((_, by)) = late {
+            let (store, id, record, login) = (self.clone(), *id, record.clone(), login.copied());
+            let later = tokio::spawn(async move {
+                tokio::time::sleep(by).await;
+                let mut records = store.0.records.lock().unwrap();
+                records.create(&id, &record, login.as_ref(), now)
+            });
+            return Ok(later.await.unwrap());
+        }
         self.step("create", |records| {
-            if collides || records.map.get(id).is_some_and(|other| other.is_live(now)) {
+            if collides {
                 return Created::Collision;
             }
-            let late = match login {
-                Some((login, owner)) => records.mark(&owner.id).number != login.mark,
-                None => record.begun() < records.epoch,
-            };
-            if late {
-                return Created::Ended;
-            }
-            records.map.insert(*id, record.clone());
-            if let Some((login, owner)) = login {
-                records.logged_in(id, &owner.id, login, now);
-            }
-            Created::Created
+            records.create(id, record, login, now)
         })
         .await
     }

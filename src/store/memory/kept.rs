@@ -16,7 +16,7 @@ use crate::session::SessionId;
 /// Enough that two threads rarely want the same one, few enough that a look at all of them costs little.
 const SHARDS: usize = 16;
 
-/// So many are removed under a shard's lock at a time.
+/// So many are removed under a shard's lock at a time, and about so many before others get their turn.
 const BATCH: usize = 256;
 
 /// What the map has to know of a value.
@@ -194,6 +194,7 @@ impl<V: Weigh> KeptSessions<V> {
     /// between.
     pub(super) async fn remove_all(&self, condition: impl Fn(&V) -> bool) -> u64 {
         let mut removed = 0;
+        let mut pause_at = BATCH as u64;
         for shard in &self.shards {
             let found: Vec<SessionId> = {
                 let shard = lock(shard);
@@ -213,7 +214,8 @@ impl<V: Weigh> KeptSessions<V> {
                 };
                 gone.iter().for_each(|value| self.subtract(value.weight()));
                 removed += gone.len() as u64;
-                if ids.len() == BATCH {
+                if removed >= pause_at {
+                    pause_at = removed + BATCH as u64;
                     give_way().await;
                 }
             }
