@@ -188,7 +188,7 @@ impl Reader {
             each(self.decode(found, value, attempts));
             verified += usize::from(attempts.get() < before);
         }
-        found.is_full()
+        found.is_full(self.name)
     }
 
     fn decode(&self, found: &Found, value: &[u8], attempts: &Cell<u8>) -> Result<Payload, Reject> {

@@ -1,5 +1,6 @@
 //! What a session is: the handle that handlers hold, its data, and how long it lasts.
 
+mod changes;
 mod commit;
 mod data;
 mod id;
@@ -8,11 +9,13 @@ mod job;
 mod lifetime;
 mod order;
 mod payload;
+mod scan;
 mod shared;
 mod small_text;
 mod source;
 mod state;
 mod stored;
+mod table;
 mod text;
 mod turn;
 mod values;
