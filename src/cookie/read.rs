@@ -247,9 +247,7 @@ mod tests {
         assert_eq!(values(&[b"__Host-id.1=part; __Host-id=v"]), ["v"]);
         assert_eq!(values(&[b"$Version=\"1\"; __Host-id=\"v=w\";$Path=\"/\""]), ["v=w"]);
         assert_eq!(values(&[b"__Host-id = \"\" \t"]), [""]);
-        for left in [
-            "\"", "\"v", "v\"", "\"v\"w\"", "\"\"v\"\"", "\"v\"w", "\"v\\\"", "'v'",
-        ] {
+        for left in ["\"", "\"v", "v\"", "\"v\"w\"", "\"\"v\"\"", "\"v\"w", "\"v\\\"", "'v'"] {
             assert_eq!(values(&[format!("__Host-id={left}").as_bytes()]), [left]);
         }
     }
@@ -282,7 +280,11 @@ mod tests {
         let line = b"__Host-id=v;".repeat(10_000);
         assert_eq!(values(&[&line]).len(), MAX_HITS);
         let others = b"__Host-id.1=v;".repeat(MAX_HITS);
-        assert_eq!(values(&[&others, b"__Host-id=v", &others]), ["v"], "each name has its own bound");
+        assert_eq!(
+            values(&[&others, b"__Host-id=v", &others]),
+            ["v"],
+            "each name has its own bound"
+        );
     }
 
     /// The same in so many words: between semicolons, around the first `=`, without the blanks.
@@ -292,10 +294,12 @@ mod tests {
             .filter_map(|pair| pair.split_once('='))
             .filter(|(before, _)| trim(before) == name)
             .map(|(_, value)| trim(value))
-            .map(|value| match value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-                Some(inner) if !inner.contains('"') => inner.to_owned(),
-                _ => value,
-            })
+            .map(
+                |value| match value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+                    Some(inner) if !inner.contains('"') => inner.to_owned(),
+                    _ => value,
+                },
+            )
             .collect()
     }
 

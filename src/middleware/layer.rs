@@ -27,7 +27,7 @@ use crate::{
     error::Error,
     event::event,
     key::{KeyRing, random},
-    session::{Payload, system_time},
+    session::{Payload, canonical, json_of, system_time},
     store::Store,
 };
 
@@ -446,12 +446,13 @@ impl<R> SessionLayer<R> {
                  the cookie of the response",
             ));
         }
-        let json = serde_json::to_string(data).map_err(refuse)?;
-        if !json.starts_with('{') {
-            return Err(refuse(serde_core::ser::Error::custom(
+        let json = json_of(data).map_err(refuse)?;
+        // Through the dictionary, as everything that a codec is handed: no key stands in it twice.
+        let json = canonical(json).ok_or_else(|| {
+            refuse(serde_core::ser::Error::custom(
                 "a session is a JSON object, so its data must be a map or a struct",
-            )));
-        }
+            ))
+        })?;
         let now = system_time(built.now());
         let mut payload = Payload::new(json).with_created(now).with_issued(now);
         if built.carries_id() {
@@ -471,6 +472,13 @@ impl<R> SessionLayer<R> {
         self.built
             .get_or_init(|| Built::new(&self.settings).map(Arc::new))
             .clone()
+    }
+}
+
+/// What this layer wrote, for the one that takes its place: with the same settings, and so the same name, scope and lifetime.
+impl<R> From<SessionLayer<R>> for Fallback {
+    fn from(before: SessionLayer<R>) -> Self {
+        Self::of(before.settings)
     }
 }
 

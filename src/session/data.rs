@@ -46,6 +46,11 @@ impl Base {
     }
 }
 
+/// The text of one JSON object as a codec is handed it; `None` if it is none.
+pub(crate) fn canonical(text: String) -> Option<String> {
+    Some(Data::on(Base::parse(text).ok()?).to_json())
+}
+
 impl Default for Base {
     fn default() -> Self {
         Self::Own(Text::default())

@@ -43,8 +43,17 @@ impl Lifetime {
         }
     }
 
+    /// One or the other, as a format has it.
+    pub(crate) fn check_as(&self, whole_seconds: bool, meta: &Meta, now: Millis) -> Result<(), Reject> {
+        if whole_seconds {
+            self.check_whole_seconds(meta, now)
+        } else {
+            self.check(meta, now)
+        }
+    }
+
     /// The same where times are whole seconds and the future is not forgiven, as in itsdangerous.
-    pub(crate) fn check_whole_seconds(&self, meta: &Meta, now: Millis) -> Result<(), Reject> {
+    fn check_whole_seconds(&self, meta: &Meta, now: Millis) -> Result<(), Reject> {
         if self.never {
             return Err(Reject::Expired);
         }
@@ -88,7 +97,9 @@ impl Lifetime {
         let (Some(issued), Some(age)) = (meta.issued, self.effective_max_age(meta)) else {
             return false;
         };
-        let interval = self.refresh_interval.unwrap_or(age / REFRESH_PARTS);
+        // A session may have asked for less time than the interval is long, and must not end while it is used.
+        let interval = self.refresh_interval.filter(|&interval| interval < age);
+        let interval = interval.unwrap_or(age / REFRESH_PARTS);
         // Where the absolute lifetime ends sooner, a refresh gains nothing.
         let gains = self.deadline(meta).is_none_or(|end| end > issued.saturating_add(age));
         now.saturating_sub(issued) >= interval && now > issued && gains

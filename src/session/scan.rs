@@ -144,7 +144,9 @@ impl<'t> Scanner<'t> {
                         continue;
                     }
                 }
-                b'"' => drop(self.string()?),
+                b'"' => {
+                    self.string()?;
+                }
                 b't' => self.word(b"true")?,
                 b'f' => self.word(b"false")?,
                 b'n' => self.word(b"null")?,
@@ -344,7 +346,12 @@ mod tests {
         for number in 0..count.pow(4) {
             let parts = (0..4).map(|place| letters[number / count.pow(place) % count]);
             let text: String = parts.collect();
-            for text in [&text, &format!("\"{text}\""), &format!("[{text}]"), &format!("{{\"\":{text}}}")] {
+            for text in [
+                &text,
+                &format!("\"{text}\""),
+                &format!("[{text}]"),
+                &format!("{{\"\":{text}}}"),
+            ] {
                 // `IgnoredAny` is checked as strictly as any other value.
                 let expected = serde_json::from_str::<serde_core::de::IgnoredAny>(text).is_ok();
                 assert_eq!(is_json(text), expected, "{text}");
@@ -380,14 +387,27 @@ mod tests {
         for text in ["NaN", "[Infinity]", "{\"a\":{\"b\":[-Infinity,1]}}", " NaN "] {
             assert!(is_lax_only(text), "{text}");
         }
-        for text in ["1", "{}", "{\"a\":nan}", "[NaN", "-NaN", "+Infinity", "{\"a\":NaN,}", "NaN1", ""] {
+        for text in [
+            "1",
+            "{}",
+            "{\"a\":nan}",
+            "[NaN",
+            "-NaN",
+            "+Infinity",
+            "{\"a\":NaN,}",
+            "NaN1",
+            "",
+        ] {
             assert!(!is_lax_only(text), "{text}");
         }
     }
 
     #[test]
     fn one_key_has_one_name_however_it_is_spelled() {
-        assert_eq!(unescape(r#""\u0041\n\/\"\\\b\f\r\té\ud83d\uDE00""#).as_deref(), Some("A\n/\"\\\u{8}\u{c}\r\té😀"));
+        assert_eq!(
+            unescape(r#""\u0041\n\/\"\\\b\f\r\té\ud83d\uDE00""#).as_deref(),
+            Some("A\n/\"\\\u{8}\u{c}\r\té😀")
+        );
         assert_eq!(unescape(r#""\ud800""#), None);
         assert_eq!(stand_in(r#""\ud800""#), stand_in(r#""\uD800""#));
         assert_eq!(stand_in(r#""a\ud800""#), stand_in(r#""\u0061\uD800""#));

@@ -32,7 +32,11 @@ impl Table {
 
     /// The number of `key`, if there is one; `is_it` says whether the key stands under a number.
     pub(super) fn find(&self, key: &str, is_it: impl Fn(usize) -> bool) -> Option<usize> {
-        self.walk(key).map(|slot| self.slots[slot]).take_while(|&number| number != NOBODY).map(|number| number as usize).find(|&number| is_it(number))
+        self.walk(key)
+            .map(|slot| self.slots[slot])
+            .take_while(|&number| number != NOBODY)
+            .map(|number| number as usize)
+            .find(|&number| is_it(number))
     }
 
     /// Adds a number under `key`. There must be room for it.

@@ -105,7 +105,10 @@ impl Text {
         let found = match &self.table {
             Some(table) => table.find(key, |at| self.members[at].key(&self.json) == key),
             None if self.members.len() <= FEW => self.members.iter().position(|member| member.key(&self.json) == key),
-            None => self.members.binary_search_by(|member| member.key(&self.json).cmp(key)).ok(),
+            None => self
+                .members
+                .binary_search_by(|member| member.key(&self.json).cmp(key))
+                .ok(),
         };
         Some(self.members[found?].value.of(&self.json))
     }
