@@ -1,6 +1,6 @@
 //! Which of a request's cookies is the session.
 
-use std::cell::Cell;
+use std::{cell::Cell, fmt};
 
 use super::{
     alarms::Cause,
@@ -11,7 +11,7 @@ use crate::{
     cookie::Found,
     error::Reject,
     event::event,
-    session::{Base, Lifetime, Meta, Millis, Opened, Payload, SessionId, Stored},
+    session::{Base, Meta, Millis, Opened, Payload, SessionId, Stored},
     store::Record,
 };
 
@@ -36,7 +36,7 @@ pub(super) fn open(built: &Built, found: &Found, now: Millis) -> Opened {
             &result,
             Err(Reject::Malformed | Reject::UnknownKey | Reject::BadSignature | Reject::TooLarge)
         );
-        chosen.consider(result.and_then(|payload| admit(&built.lifetime, &built.own.format, payload, now)));
+        chosen.consider(result.and_then(|payload| admit(built, &built.own.format, payload, now)));
     });
     let mut cut_short = left_out && !chosen.newest_wins;
     let own_present = found.has(built.own.name);
@@ -75,7 +75,7 @@ pub(super) fn admit_record(built: &Built, id: SessionId, record: &Record, now: M
     Ok(meta)
 }
 
-fn admit(lifetime: &Lifetime, format: &Format, payload: Payload, now: Millis) -> Result<(Base, Meta), Reject> {
+fn admit(built: &Built, format: &Format, payload: Payload, now: Millis) -> Result<(Base, Meta), Reject> {
     let base = Base::parse(payload.json).map_err(|error| match error.is_lax {
         true => Reject::Unreadable,
         false => Reject::Malformed,
@@ -84,8 +84,15 @@ fn admit(lifetime: &Lifetime, format: &Format, payload: Payload, now: Millis) ->
         return Err(Reject::Malformed);
     }
     // A session that has expired is nothing to be careful with, whoever can read it.
-    lifetime.check_as(format.whole_seconds, &payload.meta, now)?;
-    Ok((base?, payload.meta))
+    built.lifetime.check_as(format.whole_seconds, &payload.meta, now)?;
+    let base = base?;
+    // Other formats, and other writers of ours, may say a key twice.
+    let base = if built.own.format.no_repeats {
+        base.written_once()
+    } else {
+        base
+    };
+    Ok((base, payload.meta))
 }
 
 impl BuiltFallback {
@@ -100,7 +107,7 @@ impl BuiltFallback {
         if let Some(lifetime) = &self.lifetime {
             lifetime.check_as(self.reader.format.whole_seconds, &payload.meta, now)?;
         }
-        let (base, mut meta) = admit(&built.lifetime, &self.reader.format, payload, now)?;
+        let (base, mut meta) = admit(built, &self.reader.format, payload, now)?;
         // Its own format may accept a time in the future; in the layer's it would have to come first.
         for time in [&mut meta.issued, &mut meta.created, &mut meta.authenticated] {
             *time = time.map(|at| at.min(now));
@@ -185,24 +192,19 @@ impl Chosen {
         };
         match rejected {
             Some(reason @ Reject::UnknownKey) => {
-                let cause = Cause::UnknownKey(self.unknown_key);
-                match built.alarms.raise(cause, built.now()) {
-                    Some(since) => event!(
-                        WARN,
-                        reason = %reason,
-                        more_since_the_last = %since,
-                        "a session cookie was rejected: a key was retired too early or signs too early, or somebody made it up"
-                    ),
+                match built.alarms.raise(Cause::UnknownKey(self.unknown_key), built.now()) {
+                    Some(since) => {
+                        let reason = Again { reason, since };
+                        event!(WARN, reason = %reason, "a session cookie was rejected: a key was retired too early or signs too early");
+                    }
                     None => event!(DEBUG, reason = %reason, "a session cookie was rejected"),
                 }
             }
             Some(reason @ Reject::Ambiguous) => match built.alarms.raise(Cause::Ambiguous, built.now()) {
-                Some(since) => event!(
-                    WARN,
-                    reason = %reason,
-                    more_since_the_last = %since,
-                    "a session cookie was rejected: another site may have planted it"
-                ),
+                Some(since) => {
+                    let reason = Again { reason, since };
+                    event!(WARN, reason = %reason, "a session cookie was rejected: another site may have planted it");
+                }
                 None => event!(DEBUG, reason = %reason, "a session cookie was rejected"),
             },
             Some(reason) => event!(DEBUG, reason = %reason, "a session cookie was rejected"),
@@ -213,6 +215,21 @@ impl Chosen {
             rejected,
             present: true,
             stored: Stored::default(),
+        }
+    }
+}
+
+/// A reason, and how often it came without a word since the last one.
+struct Again {
+    reason: Reject,
+    since: u64,
+}
+
+impl fmt::Display for Again {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.since {
+            0 => self.reason.fmt(f),
+            since => write!(f, "{} (and {since} more since this was last said)", self.reason),
         }
     }
 }

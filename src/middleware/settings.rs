@@ -100,7 +100,7 @@ pub(super) fn check_app(app: &str) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::config(format!(
-        "the application's name is {} bytes long and 65,535 is the most: give `app` a shorter one",
+        "the application's name is longer than 65,535 bytes (it has {}): give `app` a shorter one",
         app.len()
     )))
 }

@@ -28,6 +28,8 @@ pub(crate) struct Data {
 /// What came with a request, and lies under all changes.
 pub(crate) enum Base {
     Own(Text),
+    /// The same with keys that stand in it more than once, and must not be written so.
+    Repeating(Text),
     /// With the store that has fetched it.
     Shared(Values),
 }
@@ -38,17 +40,20 @@ impl Base {
         Text::parse(text).map(Self::Own)
     }
 
+    /// The same for a format in which no key may stand twice: when it is written again, each stands in it once.
+    pub(crate) fn written_once(self) -> Self {
+        match self {
+            Self::Own(text) if text.repeats() => Self::Repeating(text),
+            other => other,
+        }
+    }
+
     fn text(&self) -> &Text {
         match self {
-            Self::Own(text) => text,
+            Self::Own(text) | Self::Repeating(text) => text,
             Self::Shared(values) => values.text(),
         }
     }
-}
-
-/// The text of one JSON object as a codec is handed it; `None` if it is none.
-pub(crate) fn canonical(text: String) -> Option<String> {
-    Some(Data::on(Base::parse(text).ok()?).to_json())
 }
 
 impl Default for Base {
@@ -209,7 +214,7 @@ impl Data {
     pub(crate) fn settle_one(&mut self, key: &str, json: &str, seen: Option<&str>) {
         let mut values = match &self.base {
             Base::Shared(values) => values.clone(),
-            Base::Own(text) => text.iter().collect(),
+            Base::Own(text) | Base::Repeating(text) => text.iter().collect(),
         };
         values.set(key, json);
         let before = std::mem::take(self);
@@ -303,10 +308,23 @@ impl Data {
     /// The whole as the text of one JSON object.
     pub(crate) fn to_json(&self) -> String {
         let base = self.base().json();
-        // No codec is handed a text with a key that stands twice.
-        if !self.cleared && self.changes.is_empty() && !base.is_empty() && !self.base().repeats() {
+        if !self.cleared && self.changes.is_empty() && !base.is_empty() {
             return base.to_owned();
         }
+        self.joined()
+    }
+
+    /// The whole as a cookie is to hold it.
+    pub(crate) fn to_cookie(&self) -> String {
+        match &self.base {
+            Base::Repeating(_) => self.joined(),
+            _ => self.to_json(),
+        }
+    }
+
+    /// The whole, put together member by member.
+    fn joined(&self) -> String {
+        let base = self.base().json();
         let added: usize = self
             .changes
             .iter()

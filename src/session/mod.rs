@@ -31,7 +31,7 @@ use serde_core::{Serialize, de::DeserializeOwned};
 
 use self::small_text::SmallText;
 pub(crate) use self::{
-    data::{Base, Delta, canonical},
+    data::{Base, Delta},
     job::{BoxFuture, Job, Spawner},
     lifetime::Lifetime,
     order::{Order, Outcome, Write},

@@ -166,7 +166,7 @@ impl State {
         let after = |last: Millis| last.saturating_add(1).min(latest);
         let issued = self.meta.issued.map_or(now, |last| now.max(after(last)));
         let payload = Payload {
-            json: self.data.to_json(),
+            json: self.data.to_cookie(),
             meta: Meta {
                 issued: Some(issued),
                 ..self.meta
