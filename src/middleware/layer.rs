@@ -27,7 +27,7 @@ use crate::{
     error::Error,
     event::event,
     key::{KeyRing, random},
-    session::{Payload, not_written, system_time},
+    session::{Payload, json_of, not_written, system_time},
     store::Store,
 };
 
@@ -497,7 +497,7 @@ impl<R> SessionLayer<R> {
                  the cookie of the response",
             ));
         }
-        let json = serde_json::to_string(data).map_err(|error| refuse(not_written(&error)))?;
+        let json = json_of(data).map_err(|error| refuse(not_written(&error)))?;
         if !json.starts_with('{') {
             return Err(refuse(
                 "it is a JSON object, so its data must be a map or a struct".to_owned(),
@@ -522,6 +522,13 @@ impl<R> SessionLayer<R> {
         self.built
             .get_or_init(|| Built::new(&self.settings).map(Arc::new))
             .clone()
+    }
+}
+
+/// What this layer wrote, for the one that takes its place: with the same settings, and so the same name, scope and lifetime.
+impl<R> From<SessionLayer<R>> for Fallback {
+    fn from(before: SessionLayer<R>) -> Self {
+        Self::of(before.settings)
     }
 }
 
