@@ -14,6 +14,14 @@ use crate::{
 /// bytes and MySQL to 3,072. The same for all engines, so that one can be changed for another.
 const LONGEST_NAME: usize = 2_048;
 
+/// The least that `max_allowed_packet` can be.
+#[cfg(feature = "mysql")]
+const SMALLEST_PACKET: usize = 1_024;
+
+/// What a statement with one value needs beside it, in bytes, at most.
+#[cfg(feature = "mysql")]
+const PACKET_FRAME: u64 = 256;
+
 /// An index has no room for longer ones, and an engine must not cut them off.
 fn check<'a>(names: impl IntoIterator<Item = &'a str>, owner: Option<&str>) -> Result<(), Error> {
     if names.into_iter().any(|name| name.len() > LONGEST_NAME) {
@@ -31,6 +39,35 @@ fn check<'a>(names: impl IntoIterator<Item = &'a str>, owner: Option<&str>) -> R
     Ok(())
 }
 
+/// The value that takes most, in bytes with its key.
+fn largest<'a>(values: impl IntoIterator<Item = (&'a str, &'a str)>) -> usize {
+    let sizes = values.into_iter().map(|(name, value)| name.len() + value.len());
+    sizes.max().unwrap_or(0)
+}
+
+impl SqlStore {
+    /// Says that a step failed because of a value that MySQL takes in no packet. The server then closes the connection, and
+    /// its reason is often lost on the way, so the limit is asked for; a step that succeeds pays nothing for it.
+    async fn too_large(&self, largest: usize) -> Option<Error> {
+        #[cfg(feature = "mysql")]
+        if let Engine::MySql(server) = &self.engine
+            && largest >= SMALLEST_PACKET
+        {
+            use super::engine::{Cell, Engine as _, Kind, Query};
+
+            let query = Query::once("SELECT CAST(@@max_allowed_packet AS SIGNED)");
+            let rows = server.fetch(&query, &[Kind::Int]).await.ok()?;
+            if let Some(Cell::Int(most)) = rows.first().and_then(|row| row.first())
+                && u64::try_from(*most).is_ok_and(|most| largest as u64 + PACKET_FRAME > most)
+            {
+                return Some(error::bad_value());
+            }
+        }
+        let _ = largest;
+        None
+    }
+}
+
 impl Store for SqlStore {
     async fn load(&self, ticket: &HashedTicket, now: u64) -> Result<Loaded, Error> {
         on!(&self.engine, engine => read::load(engine, ticket, now).await).map_err(error::store)
@@ -38,28 +75,44 @@ impl Store for SqlStore {
 
     async fn create(&self, id: &SessionId, record: &Record, _: Option<&Login>, now: u64) -> Result<Created, Error> {
         check(record.values.iter().map(|(name, _)| name), None)?;
-        match &self.engine {
+        let done = match &self.engine {
             #[cfg(feature = "postgres")]
             Engine::Postgres(server) => server.create(id, record, now).await,
             #[cfg(feature = "sqlite")]
             Engine::Sqlite(file) => steps::create(file, id, record, now).await,
             #[cfg(feature = "mysql")]
             Engine::MySql(server) => steps::create(server, id, record, now).await,
+        };
+        match done {
+            Ok(done) => Ok(done),
+            Err(error) => {
+                let large = self.too_large(largest(record.values.iter())).await;
+                Err(large.unwrap_or_else(|| error::store(error)))
+            }
         }
-        .map_err(error::store)
     }
 
     async fn apply(&self, ticket: &HashedTicket, changes: &Changes, now: u64) -> Result<Applied, Error> {
         check(changes.set.iter().map(|(name, _)| name.as_str()), None)?;
-        match &self.engine {
+        let done = match &self.engine {
             #[cfg(feature = "postgres")]
             Engine::Postgres(server) => server.apply(ticket, changes, now).await,
             #[cfg(feature = "sqlite")]
             Engine::Sqlite(file) => steps::apply(file, ticket, changes, now).await,
             #[cfg(feature = "mysql")]
             Engine::MySql(server) => steps::apply(server, ticket, changes, now).await,
+        };
+        match done {
+            Ok(done) => Ok(done),
+            Err(error) => {
+                let large = self
+                    .too_large(largest(
+                        changes.set.iter().map(|(name, value)| (name.as_str(), value.as_str())),
+                    ))
+                    .await;
+                Err(large.unwrap_or_else(|| error::store(error)))
+            }
         }
-        .map_err(error::store)
     }
 
     async fn delete(&self, ticket: &HashedTicket, now: u64) -> Result<bool, Error> {
