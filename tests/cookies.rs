@@ -819,7 +819,7 @@ fn every_builder_setting_shows_in_the_line() {
                 .app("shop")
                 .rolling(true)
                 .chunked(4)
-                .discard_on_server_error(true),
+                .keep_on_server_error(),
             &[],
             &[],
         ),
