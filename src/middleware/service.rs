@@ -106,7 +106,13 @@ fn enter<B>(built: &Arc<Built>, place: Place, request: &mut Request<B>) -> Optio
                 }
                 return None;
             }
-            Met::Others => outer = if place.is_tagged { tagged.cloned() } else { plain.cloned() },
+            Met::Others => {
+                outer = if place.is_tagged {
+                    tagged.cloned()
+                } else {
+                    plain.cloned()
+                }
+            }
         }
     }
     let found = built.names.find(request.headers());

@@ -127,12 +127,7 @@ impl Sharing {
             let _turn = self.turn_in_time().await?;
             // Let go before the turn is: whoever has the next one is late.
             let _held_back = held_back;
-            self.commit(When::Answered {
-                failed,
-                refresh,
-                alone,
-            })
-            .await?;
+            self.commit(When::Answered { failed, refresh, alone }).await?;
             Ok(Outcome::Done)
         }))
     }

@@ -133,7 +133,11 @@ impl State {
             taken = self.stored.take();
         }
         let meta = self.meta_seen(now);
-        let sets = if cleared && write == Write::Apply { Sets::ALL } else { taken };
+        let sets = if cleared && write == Write::Apply {
+            Sets::ALL
+        } else {
+            taken
+        };
         let send = may.send
             && (write != Write::Apply
                 || sets.secret

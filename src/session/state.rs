@@ -64,13 +64,7 @@ impl State {
         // Whose session it was goes with the data, and what is set from here on goes under another identity. Only when it began
         // stays, or else clearing would prolong the session.
         self.stored.clear();
-        let Meta {
-            id,
-            authenticated,
-            max_age,
-            ..
-        } = self.meta;
-        self.rewrite |= id.is_some() || authenticated.is_some() || max_age.is_some();
+        self.rewrite |= self.meta.authenticated.is_some() || self.meta.max_age.is_some();
         self.meta = Meta {
             created: self.meta.created,
             issued: self.meta.issued,
