@@ -378,7 +378,13 @@ async fn an_error_leaves_a_handler_through_a_question_mark() {
     assert_eq!(text, "", "the client is told nothing");
     let error = parts.extensions.get::<Error>().expect("for other layers to see");
     assert!(matches!(error, Error::Type { key, .. } if key == "visits"), "{error}");
-    // The status does not decide: what the handler wrote is kept.
+    // A failed request keeps nothing.
+    assert_eq!(support::set_cookies(&parts.headers), [""; 0]);
+    let kept = Router::new()
+        .route("/", get(wrong_type))
+        .layer(layer.clone().keep_on_server_error());
+    let (parts, _) = ask(kept, "/").await;
+    assert_eq!(parts.status, StatusCode::INTERNAL_SERVER_ERROR);
     let mut jar = Jar::new();
     jar.receive(&parts.headers);
     jar.visit(&layer, |session| {

@@ -250,9 +250,7 @@ fn rule_23_what_was_saved_is_sent_whatever_becomes_of_the_commit() {
         *response.status_mut() = StatusCode::BAD_GATEWAY;
         response
     };
-    let layer = SessionLayer::with_codec(Plain::new())
-        .clock(slow_clock())
-        .discard_on_server_error(true);
+    let layer = SessionLayer::with_codec(Plain::new()).clock(slow_clock());
     for round in 0..ROUNDS {
         let answer: fn(&Session) -> Response<String> = if round % 2 == 0 { fails } else { discards };
         let (response, results) = hammer(&layer, "", answer, |session, number, begun| {
@@ -297,9 +295,7 @@ fn rule_23_a_save_that_has_begun_is_waited_for() {
         // Time enough for a commit that does not wait.
         (0..1_000).for_each(|_| thread::yield_now());
     });
-    let layer = SessionLayer::with_codec(codec)
-        .clock(Clock::new().reader())
-        .discard_on_server_error(true);
+    let layer = SessionLayer::with_codec(codec).clock(Clock::new().reader());
     for _ in 0..20 {
         let mut saver = None;
         let response = send(&layer, "", |session| {

@@ -821,11 +821,7 @@ fn every_builder_setting_shows_in_the_line() {
         ),
         // Nothing to see.
         (
-            layer()
-                .app("shop")
-                .rolling(true)
-                .chunked(4)
-                .discard_on_server_error(true),
+            layer().app("shop").rolling(true).chunked(4).keep_on_server_error(),
             &[],
             &[],
         ),

@@ -304,7 +304,7 @@ fn every_dependency_has_its_place() {
 }
 
 #[test]
-fn the_only_fields_of_an_event_are_a_reason_and_an_error() {
+fn the_only_fields_of_an_event_are_a_reason_an_error_and_a_setting() {
     let mut events = 0;
     for (path, text) in sources() {
         for call in code(&path, &text)
@@ -315,7 +315,14 @@ fn the_only_fields_of_an_event_are_a_reason_and_an_error() {
             let fields = call.split('"').next().unwrap().replace(char::is_whitespace, "");
             let (_, fields) = fields.split_once(',').unwrap();
             assert!(
-                ["", "reason=%reason,", "error=%error,", "error=%self,"].contains(&fields),
+                [
+                    "",
+                    "reason=%reason,",
+                    "error=%error,",
+                    "error=%self,",
+                    "cookie_name=%built.name,"
+                ]
+                .contains(&fields),
                 "{path}: {fields}"
             );
             events += 1;

@@ -747,7 +747,7 @@ async fn a_store_that_never_answers_is_one_that_failed() {
 
 #[tokio::test]
 async fn saved_is_saved_whatever_the_answer() {
-    let world = world_of(|layer| layer.discard_on_server_error(true));
+    let world = world();
     let mut jar = Jar::new();
     visit(&mut jar, &world.layer, async |session: Session| {
         session.insert("a", 1).unwrap();
@@ -1012,7 +1012,7 @@ async fn row_35_a_renewal_that_nobody_waits_for_leaves_one_good_ticket() {
     // The service fails after the renewal was asked for and before it was committed: the old ticket is good.
     let world = self::world();
     let mut jar = world.jar().await;
-    let layer = world.layer.clone().discard_on_server_error(true).build().unwrap();
+    let layer = world.layer.clone();
     visit(&mut jar, &layer, async |session: Session| {
         loaded(session).await.renew().unwrap();
         let mut response = ok();

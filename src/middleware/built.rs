@@ -14,7 +14,7 @@ use crate::{
     codec::{Codec, Format, Spelling},
     cookie::{Attributes, Chunks, Found, MAX_PARTS, Names, is_name, line},
     error::Error,
-    session::{Lifetime, Millis, millis},
+    session::{Lifetime, Meta, Millis, millis},
 };
 
 pub(crate) struct Built {
@@ -22,17 +22,20 @@ pub(crate) struct Built {
     pub(super) name: String,
     /// What follows `name=value`.
     pub(super) live: String,
-    pub(super) sends_max_age: bool,
+    /// Another framework's spelling says for itself whether there is a `Max-Age`.
+    pub(super) is_spelled: bool,
+    pub(super) browser_session: bool,
     pub(super) lifetime: Lifetime,
     pub(super) fallbacks: Vec<BuiltFallback>,
     /// All names that are looked for; everything else names them by their number.
     pub(super) names: Names,
     pub(super) removals: Vec<Removal>,
     pub(super) newest_wins: bool,
-    pub(super) discard_on_server_error: bool,
+    pub(super) keeps_on_server_error: bool,
     pub(super) store: Option<Box<dyn Backend>>,
     clock: Option<Clock>,
     pub(super) warned_of_shadow: AtomicBool,
+    pub(super) warned_of_name: AtomicBool,
     pub(super) warned_of_public: AtomicBool,
     pub(super) alarms: Alarms,
 }
@@ -100,8 +103,7 @@ impl Built {
             }
             None => (attributes.live(), attributes.removal()),
         };
-        // Another framework's spelling says for itself whether there is a Max-Age.
-        let sends_max_age = codec.spelling(&binding).is_none() && !settings.browser_session;
+        let is_spelled = codec.spelling(&binding).is_some();
 
         let mut names = Numbered::default();
         let own = Reader::new(codec, &name, settings.parts, &mut names)?;
@@ -165,16 +167,18 @@ impl Built {
         }
         Ok(Self {
             live,
-            sends_max_age,
+            is_spelled,
+            browser_session: settings.browser_session,
             lifetime: lifetime(settings, &own.format),
             fallbacks,
             names: names.sought(),
             removals,
             newest_wins: newest_wins(settings, &attributes),
-            discard_on_server_error: settings.discard_on_server_error,
+            keeps_on_server_error: settings.keeps_on_server_error,
             store,
             clock: settings.clock.clone(),
             warned_of_shadow: AtomicBool::new(false),
+            warned_of_name: AtomicBool::new(false),
             warned_of_public: AtomicBool::new(false),
             alarms: Alarms::default(),
             own,
@@ -187,6 +191,12 @@ impl Built {
             Some(clock) => clock(),
             None => SystemTime::now(),
         })
+    }
+
+    /// Whether the browser is told when the cookie of such a session expires.
+    pub(super) fn sends_max_age(&self, meta: &Meta) -> bool {
+        // A session that was given a lifetime of its own is to be remembered.
+        !self.is_spelled && (!self.browser_session || meta.max_age.is_some())
     }
 
     pub(super) fn carries_id(&self) -> bool {

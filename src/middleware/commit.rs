@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::Error,
     event::event,
-    session::{Action, Job, Sealed, Shared},
+    session::{Action, End, Job, Sealed, Shared},
 };
 
 /// How a response goes on.
@@ -36,17 +36,25 @@ pub(super) struct Failed {
 /// The end of a request: what is left to do, if anything.
 pub(super) fn answer(session: &Arc<Shared<Incoming>>, status: StatusCode, headers: &mut HeaderMap) -> Answer {
     let built = &session.source.built;
-    let discard = built.discard_on_server_error && status.is_server_error();
-    let Some(store) = &built.store else {
-        return commit(session, discard, headers);
+    let end = End {
+        failed: status.is_server_error() && !built.keeps_on_server_error,
+        uncached: status == StatusCode::SWITCHING_PROTOCOLS || session.source.is_connect,
     };
-    if !session.close() {
-        session.source.release();
+    let Some(store) = &built.store else {
+        return commit(session, end, headers);
+    };
+    if !session.close(end) {
+        if !end.uncached {
+            session.source.release();
+        }
         return Answer::Ready;
     }
+    if end.failed && session.loses_changes() {
+        not_kept();
+    }
     // A mere refresh is not worth an uncacheable page; the next one will do.
-    let refresh = !discard && !caching::is_public(headers);
-    match store.answered(session.clone(), discard, refresh) {
+    let refresh = !end.failed && !caching::is_public(headers);
+    match store.answered(session.clone(), end.failed, refresh) {
         Some(job) => Answer::Waiting(job),
         None => heard(session, Ok(()), headers).map_or(Answer::Ready, Answer::Failed),
     }
@@ -78,12 +86,19 @@ pub(super) fn finish(session: &Shared<Incoming>, saved: Vec<HeaderValue>, mut se
     caching::tell(headers, sent, &session.source.built.warned_of_public);
 }
 
-fn commit(session: &Arc<Shared<Incoming>>, discard: bool, headers: &mut HeaderMap) -> Answer {
+fn commit(session: &Arc<Shared<Incoming>>, end: End, headers: &mut HeaderMap) -> Answer {
     let built = &session.source.built;
-    let Sealed { accessed, action } = session.seal(discard);
+    let Sealed {
+        accessed,
+        dropped,
+        action,
+    } = session.seal(end);
+    if dropped {
+        not_kept();
+    }
     if !accessed {
         // Without another handle all of it goes in a moment anyway.
-        if Arc::strong_count(session) > 1 {
+        if Arc::strong_count(session) > 1 && !end.uncached {
             session.source.release();
         }
         return Answer::Ready;
@@ -119,6 +134,15 @@ fn commit(session: &Arc<Shared<Incoming>>, discard: bool, headers: &mut HeaderMa
     }
     finish(session, saved, sent, headers);
     Answer::Ready
+}
+
+#[cold]
+fn not_kept() {
+    event!(
+        DEBUG,
+        "changes of a session were dropped, since the response is a server error: call `save` for what is to stay all the same, \
+         or set `keep_on_server_error` on the layer"
+    );
 }
 
 fn failed(error: Error, saved: Vec<HeaderValue>) -> Box<Failed> {

@@ -15,7 +15,7 @@ use super::{
     error_response::ErrorResponse,
     request::Incoming,
 };
-use crate::session::{Job, Shared};
+use crate::session::{End, Job, Shared};
 
 pin_project! {
     /// The response future of [`SessionService`](crate::SessionService).
@@ -50,7 +50,10 @@ impl Uncommitted {
 impl Drop for Uncommitted {
     fn drop(&mut self) {
         if let Some(session) = self.0.take() {
-            session.seal(true);
+            session.seal(End {
+                failed: true,
+                uncached: false,
+            });
             session.source.release();
         }
     }
@@ -85,6 +88,7 @@ where
             let mut response = match result {
                 Ok(response) => response,
                 Err(error) => {
+                    session.forget();
                     drop(Uncommitted(Some(session)));
                     return Poll::Ready(Err(error));
                 }

@@ -16,7 +16,7 @@ use super::{
     built::Built,
     error_response::DefaultErrorResponse,
     service::SessionService,
-    settings::Settings,
+    settings::{Place, Settings},
     stored::{TicketText, backend},
     tagged::Tagged,
 };
@@ -161,9 +161,13 @@ impl SessionLayer {
                 retired: Vec::new(),
                 fallbacks: Vec::new(),
                 on_duplicates: None,
-                discard_on_server_error: false,
+                keeps_on_server_error: false,
                 clock: None,
-                insert: |extensions, session| extensions.insert(session).is_some(),
+                place: Place {
+                    find: |extensions| extensions.get(),
+                    insert: |extensions, session| drop(extensions.insert(session)),
+                    is_tagged: false,
+                },
             }),
             built: Arc::default(),
             on_error: DefaultErrorResponse,
@@ -312,7 +316,8 @@ impl<R> SessionLayer<R> {
         self.set(|settings| settings.anonymous_max_age = max_age)
     }
 
-    /// The most that [`Session::set_max_age`](crate::Session::set_max_age) may ask for. By default the [`max_age`](Self::max_age).
+    /// The most that [`Session::set_max_age`](crate::Session::set_max_age) may ask for; more is an error. By default the
+    /// [`max_age`](Self::max_age).
     pub fn max_age_limit(self, limit: Duration) -> Self {
         self.set(|settings| settings.max_age_limit = Some(limit))
     }
@@ -338,6 +343,9 @@ impl<R> SessionLayer<R> {
 
     /// Whether the cookie is written without `Max-Age`, so that the browser drops it when it is closed (many restore it all
     /// the same). Off by default. The server's limits hold as ever.
+    ///
+    /// A session that was given a lifetime of its own with [`Session::set_max_age`](crate::Session::set_max_age) has a `Max-Age`
+    /// all the same: "remember me", ticked. Set [`max_age_limit`](Self::max_age_limit) to the longest that it may be.
     pub fn browser_session(self, browser_session: bool) -> Self {
         self.set(|settings| settings.browser_session = browser_session)
     }
@@ -398,17 +406,34 @@ impl<R> SessionLayer<R> {
         self.set(|settings| settings.fallbacks.push((fallback, until)))
     }
 
-    /// Whether changes are dropped when the handler answers with a status of 500 or above. Off by default: the status does
-    /// not decide. What was [saved](crate::Session::save) stays.
-    pub fn discard_on_server_error(self, discard: bool) -> Self {
-        self.set(|settings| settings.discard_on_server_error = discard)
+    /// Writes changes even if the response has a status of 500 or above. By default a request that failed keeps nothing, as
+    /// its other transactions do: a handler that returned `Err`, a panic or a time-out that a layer further in made a response
+    /// of.
+    ///
+    /// | | below 500 | 500 and above | the service returned `Err` |
+    /// |---|---|---|---|
+    /// | what was changed | written | dropped | dropped |
+    /// | what [`save`](crate::Session::save) or [`update`](crate::Session::update) has committed | stays | stays | stays in a store; a cookie is lost |
+    /// | [`destroy`](crate::Session::destroy) | ended | ended, and what was set since is dropped | dropped |
+    /// | [`clear`](crate::Session::clear) with nothing set since | ended | ended | dropped |
+    /// | `clear` with something set since | written | dropped | dropped |
+    ///
+    /// An end is carried out, since a logout that failed half-way must not leave anybody logged in. A service that wants to
+    /// keep something although it fails, such as the number of failed attempts, calls `save`. The status is what this layer
+    /// sees: gRPC's errors are 200.
+    pub fn keep_on_server_error(self) -> Self {
+        self.set(|settings| settings.keeps_on_server_error = true)
     }
 
     /// Marks the layer, so that its session is a [`Tagged<M>`] in the request's extensions and several layers can stand on
     /// one service.
     pub fn tagged<M: 'static>(self) -> Self {
         self.set(|settings| {
-            settings.insert = Tagged::<M>::insert;
+            settings.place = Place {
+                find: |extensions| extensions.get::<Tagged<M>>().map(|tagged| &**tagged),
+                insert: |extensions, session| drop(extensions.insert(Tagged::<M>::new(session))),
+                is_tagged: true,
+            };
         })
     }
 
@@ -558,7 +583,7 @@ impl<S, R: Clone> Layer<S> for SessionLayer<R> {
         if let Err(error) = &built {
             event!(ERROR, error = %error, "no request will have a session");
         }
-        SessionService::new(inner, built, self.settings.insert, self.on_error.clone())
+        SessionService::new(inner, built, self.settings.place, self.on_error.clone())
     }
 }
 

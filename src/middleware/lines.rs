@@ -22,7 +22,7 @@ struct Pairs {
 impl Built {
     /// Makes the lines of a live cookie, and of what has to go with it. Nothing is sent if that fails.
     pub(super) fn write(&self, payload: &Payload, found: &Found, send: Send<'_>) -> Result<(), Error> {
-        let max_age = if self.sends_max_age {
+        let max_age = if self.sends_max_age(&payload.meta) {
             self.lifetime.seconds_left(&payload.meta)
         } else {
             None

@@ -15,7 +15,9 @@ use crate::{
     error::Error,
     event::event,
     key::random,
-    session::{Action, Lifetime, Millis, Opened, Order, Outcome, SessionId, Source, Spawner, Stored},
+    session::{
+        Action, LayerId, Lifetime, Meta, Millis, Opened, Order, Outcome, Session, SessionId, Source, Spawner, Stored,
+    },
 };
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -25,6 +27,10 @@ pub(crate) struct Incoming {
     pub(super) built: Arc<Built>,
     cookies: Mutex<Cookies>,
     pub(super) tickets: Tickets,
+    /// The session of the layer around this one that it takes the place of.
+    outer: Option<Session>,
+    /// No cache keeps what answers a `CONNECT`.
+    pub(super) is_connect: bool,
 }
 
 #[derive(Default)]
@@ -35,7 +41,7 @@ pub(super) struct Cookies {
 }
 
 impl Incoming {
-    pub(super) fn new(built: Arc<Built>, found: Found) -> Self {
+    pub(super) fn new(built: Arc<Built>, found: Found, is_connect: bool, outer: Option<Session>) -> Self {
         let cookies = Cookies {
             found,
             saved: Vec::new(),
@@ -44,6 +50,8 @@ impl Incoming {
             built,
             cookies: Mutex::new(cookies),
             tickets: Tickets::default(),
+            outer,
+            is_connect,
         }
     }
 
@@ -142,8 +150,23 @@ impl Source for Incoming {
         self.lock().saved.clear();
     }
 
-    fn cookie_expires(&self) -> bool {
-        self.built.sends_max_age
+    fn cookie_expires(&self, meta: &Meta) -> bool {
+        self.built.sends_max_age(meta)
+    }
+
+    fn let_go(&self) {
+        drop(self.release());
+    }
+
+    fn layer(&self) -> Option<LayerId<'_>> {
+        Some(LayerId {
+            at: Arc::as_ptr(&self.built).cast(),
+            cookie_name: &self.built.name,
+        })
+    }
+
+    fn outer(&self) -> Option<&Session> {
+        self.outer.as_ref()
     }
 
     fn session_id(&self) -> Option<SessionId> {
@@ -169,6 +192,14 @@ impl Source for Incoming {
         } else {
             event!(ERROR, error = %error, "a session could not be committed after the client had left");
         }
+    }
+
+    fn cut_off(&self) {
+        event!(
+            ERROR,
+            "a commit of a session was cut off after the client had left, so it may or may not have been carried out: let the \
+             runtime live until commits have ended, or give `spawn_with` one that does"
+        );
     }
 
     fn not_prolonged(&self, error: &Error) {

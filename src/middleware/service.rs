@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use tower_service::Service;
 
 use super::{
@@ -14,7 +14,8 @@ use super::{
     error_response::{DefaultErrorResponse, ErrorResponse},
     future::{ResponseFuture, Uncommitted},
     request::{Incoming, Refused},
-    settings::Insert,
+    settings::Place,
+    tagged::InnermostTagged,
 };
 use crate::{
     error::Error,
@@ -27,16 +28,16 @@ use crate::{
 pub struct SessionService<S, R = DefaultErrorResponse> {
     inner: S,
     built: Result<Arc<Built>, Error>,
-    insert: Insert,
+    place: Place,
     on_error: R,
 }
 
 impl<S, R> SessionService<S, R> {
-    pub(super) fn new(inner: S, built: Result<Arc<Built>, Error>, insert: Insert, on_error: R) -> Self {
+    pub(super) fn new(inner: S, built: Result<Arc<Built>, Error>, place: Place, on_error: R) -> Self {
         Self {
             inner,
             built,
-            insert,
+            place,
             on_error,
         }
     }
@@ -72,23 +73,11 @@ where
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let session = match &self.built {
-            Ok(built) => {
-                let found = built.names.find(request.headers());
-                let shared = Arc::new(Shared::new(Incoming::new(Arc::clone(built), found)));
-                let shadows = (self.insert)(request.extensions_mut(), Session::of(shared.clone()));
-                if shadows && !built.warned_of_shadow.swap(true, Ordering::Relaxed) {
-                    event!(
-                        WARN,
-                        "two session layers stand on one service, so handlers see the inner one's session only: mark one of \
-                         them with `tagged`"
-                    );
-                }
-                Some(shared)
-            }
+            Ok(built) => enter(built, self.place, &mut request),
             // Handlers that do not need a session work; the others are told what is wrong with the layer.
             Err(error) => {
                 let refused = Arc::new(Shared::new(Refused(error.clone())));
-                (self.insert)(request.extensions_mut(), Session::of(refused));
+                (self.place.insert)(request.extensions_mut(), Session::of(refused));
                 None
             }
         };
@@ -96,6 +85,83 @@ where
         let uncommitted = Uncommitted::new(session);
         ResponseFuture::new(self.inner.call(request), self.on_error.clone(), uncommitted)
     }
+}
+
+/// Puts a session into the request and returns what is to be committed: nothing if a clone of the layer stands further out, whose
+/// session goes on and which writes it.
+fn enter<B>(built: &Arc<Built>, place: Place, request: &mut Request<B>) -> Option<Arc<Shared<Incoming>>> {
+    let extensions = request.extensions();
+    let visible = (place.find)(extensions);
+    let plain = if place.is_tagged { extensions.get() } else { visible };
+    let tagged = extensions.get().map(|InnermostTagged(session)| session);
+    let mut outer = None;
+    if plain.is_some() || tagged.is_some() {
+        match meet(built, visible, plain, tagged) {
+            Met::Itself { session, is_visible } => {
+                if !is_visible {
+                    (place.insert)(request.extensions_mut(), session);
+                }
+                return None;
+            }
+            Met::Others => {
+                outer = if place.is_tagged {
+                    tagged.cloned()
+                } else {
+                    plain.cloned()
+                }
+            }
+        }
+    }
+    let found = built.names.find(request.headers());
+    let is_connect = request.method() == Method::CONNECT;
+    let shared = Arc::new(Shared::new(Incoming::new(Arc::clone(built), found, is_connect, outer)));
+    let session = Session::of(shared.clone());
+    if place.is_tagged {
+        request.extensions_mut().insert(InnermostTagged(session.clone()));
+    }
+    (place.insert)(request.extensions_mut(), session);
+    Some(shared)
+}
+
+enum Met {
+    Itself { session: Session, is_visible: bool },
+    Others,
+}
+
+/// Looks at the sessions of the layers further out.
+#[cold]
+fn meet(built: &Arc<Built>, visible: Option<&Session>, plain: Option<&Session>, tagged: Option<&Session>) -> Met {
+    let (mut named_alike, mut shadows) = (false, false);
+    let all = [plain, tagged];
+    for session in all.into_iter().flatten().flat_map(Session::and_outer) {
+        let is_visible = visible.is_some_and(|visible| visible.is(session));
+        shadows |= is_visible;
+        let Some(layer) = session.layer() else {
+            continue;
+        };
+        if layer.at == Arc::as_ptr(built).cast() {
+            let session = session.clone();
+            return Met::Itself { session, is_visible };
+        }
+        named_alike |= layer.cookie_name == built.name;
+    }
+    if named_alike {
+        if !built.warned_of_name.swap(true, Ordering::Relaxed) {
+            event!(
+                ERROR,
+                cookie_name = %built.name,
+                "two different session layers with one cookie name stand on one request, so each undoes what the other writes: \
+                 give them different names, or put clones of one layer in both places"
+            );
+        }
+    } else if shadows && !built.warned_of_shadow.swap(true, Ordering::Relaxed) {
+        event!(
+            WARN,
+            "two session layers stand on one service, so handlers see the inner one's session only: mark one of them with \
+             `tagged`"
+        );
+    }
+    Met::Others
 }
 
 impl<S: fmt::Debug, R> fmt::Debug for SessionService<S, R> {

@@ -40,9 +40,9 @@ pub(super) struct Settings {
     pub(super) retired: Vec<Scope>,
     pub(super) fallbacks: Vec<(Fallback, Until)>,
     pub(super) on_duplicates: Option<Duplicates>,
-    pub(super) discard_on_server_error: bool,
+    pub(super) keeps_on_server_error: bool,
     pub(super) clock: Option<Clock>,
-    pub(super) insert: Insert,
+    pub(super) place: Place,
 }
 
 pub(super) type MakeBackend = Arc<dyn Fn(&Settings, &str) -> Result<Box<dyn Backend>, Error> + Send + Sync>;
@@ -51,8 +51,14 @@ pub(super) type Spawn = Arc<dyn Fn(BoxFuture<()>) + Send + Sync>;
 
 pub(super) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
-/// Puts the session into a request's extensions and says whether there was one.
-pub(super) type Insert = fn(&mut Extensions, Session) -> bool;
+/// Where the session stands in a request's extensions.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) find: fn(&Extensions) -> Option<&Session>,
+    pub(super) insert: fn(&mut Extensions, Session),
+    /// Other layers do not find it there.
+    pub(super) is_tagged: bool,
+}
 
 impl Settings {
     pub(super) fn attributes(&self, format: &Format) -> Attributes {

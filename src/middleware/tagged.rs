@@ -2,6 +2,7 @@
 
 use std::{fmt, marker::PhantomData, ops::Deref};
 
+#[cfg(feature = "axum")]
 use http::Extensions;
 
 use crate::session::Session;
@@ -50,24 +51,18 @@ impl<M> Tagged<M> {
     }
 }
 
-impl<M: 'static> Tagged<M> {
-    /// Puts a session into a request, and says whether there was one of this tag.
-    pub(super) fn insert(extensions: &mut Extensions, session: Session) -> bool {
-        // Takes no memory of its own: it has no size.
-        extensions.insert(AnyTag);
-        extensions.insert(Self::new(session)).is_some()
-    }
-
+#[cfg(feature = "axum")]
+impl<M> Tagged<M> {
     /// Whether the request has a tagged session, whatever its tag.
-    #[cfg(feature = "axum")]
     pub(crate) fn is_any_in(extensions: &Extensions) -> bool {
-        extensions.get::<AnyTag>().is_some()
+        extensions.get::<InnermostTagged>().is_some()
     }
 }
 
-/// Says beside a [`Tagged`] of any tag that there is one, for the advice of an extractor that looks for another.
-#[derive(Clone, Copy)]
-struct AnyTag;
+/// The innermost session of all layers that are tagged: another layer, or an extractor with another tag, cannot look under a
+/// tag that it does not know.
+#[derive(Clone)]
+pub(super) struct InnermostTagged(pub(super) Session);
 
 impl<M> Deref for Tagged<M> {
     type Target = Session;

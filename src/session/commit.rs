@@ -23,9 +23,9 @@ use crate::error::Error;
 pub(crate) enum When {
     /// A handler asked for it.
     Saved,
-    /// The response is ready. With `discard`, changes that were not saved are dropped; a save that has begun is waited for. With
-    /// `alone`, nobody has a handle any more.
-    Answered { discard: bool, refresh: bool, alone: bool },
+    /// The response is ready. If the request `failed`, changes that were not saved are dropped and only an end is carried out; a
+    /// save that has begun is waited for. With `alone`, nobody has a handle any more.
+    Answered { failed: bool, refresh: bool, alone: bool },
 }
 
 /// How one key is to be set.
@@ -47,7 +47,7 @@ impl Sharing {
         let Some(loads) = self.loads_so_far()? else {
             return Ok(());
         };
-        let _turn = Turn::of(&self).await;
+        let _turn = self.turn_in_time().await?;
         match self.loaded_since(loads) {
             Some(answer) => answer,
             None => self.fetch().await,
@@ -81,7 +81,7 @@ impl Sharing {
         Job::new(Arc::clone(&self), async move {
             self.check()?;
             let losses = self.losses_if_due();
-            let _turn = Turn::of(&self).await;
+            let _turn = self.turn_in_time().await?;
             if losses.is_some_and(|losses| self.lock().losses != losses) {
                 // What this was about went with what another save was about.
                 return Err(Error::Gone);
@@ -98,7 +98,7 @@ impl Sharing {
     }
 
     /// What is left to do when the response is ready, if anything. The caller keeps one handle of its own.
-    pub(crate) fn answered(self: Arc<Self>, discard: bool, refresh: bool) -> Option<Job> {
+    pub(crate) fn answered(self: Arc<Self>, failed: bool, refresh: bool) -> Option<Job> {
         // With no other handle there is none to make another one of.
         let alone = Arc::strong_count(&self) == 2;
         let in_turn = self.is_busy();
@@ -109,9 +109,14 @@ impl Sharing {
         let is_due = |now| {
             let lifetime = self.source.lifetime();
             state.stored.behind == Behind::Live
+                && state.stored.failed.is_none()
                 && lifetime.is_some_and(|lifetime| lifetime.refresh_is_due(&state.meta, now))
         };
-        let wanted = !discard && (state.is_order_due() || now.is_some_and(is_due));
+        let wanted = if failed && !in_turn {
+            state.leave_the_end()
+        } else {
+            state.is_order_due() || now.is_some_and(is_due)
+        };
         if !(in_turn || wanted) {
             return None;
         }
@@ -122,12 +127,7 @@ impl Sharing {
             let _turn = self.turn_in_time().await?;
             // Let go before the turn is: whoever has the next one is late.
             let _held_back = held_back;
-            self.commit(When::Answered {
-                discard,
-                refresh,
-                alone,
-            })
-            .await?;
+            self.commit(When::Answered { failed, refresh, alone }).await?;
             Ok(Outcome::Done)
         }))
     }
@@ -154,7 +154,7 @@ impl Sharing {
     /// Sets one key to what was made of `old`, its text, at once and if nobody else was first.
     pub(super) fn swap(self: Arc<Self>, key: String, old: Option<String>, new: String) -> Job {
         Job::new(Arc::clone(&self), async move {
-            let _turn = Turn::of(&self).await;
+            let _turn = self.turn_in_time().await?;
             match self.begin_swap(&key, old.as_deref(), &new)? {
                 Swap::Late => Ok(Outcome::Conflict),
                 Swap::Alone => {
@@ -241,7 +241,7 @@ impl Sharing {
     /// In our turn: does what the session asks for.
     async fn commit(&self, when: When) -> Result<(), Error> {
         let (refresh, alone) = match when {
-            When::Answered { discard: true, .. } => return Ok(()),
+            When::Answered { failed: true, .. } if !self.lock().leave_the_end() => return Ok(()),
             When::Answered { refresh, alone, .. } => (refresh, alone),
             When::Saved => (false, false),
         };
@@ -253,6 +253,7 @@ impl Sharing {
         if self.must_be_fetched() {
             self.fetch().await?;
         }
+        self.check_loaded()?;
         let Some(order) = self.place_order(may)? else {
             return Ok(());
         };
@@ -271,6 +272,15 @@ impl Sharing {
     fn must_be_fetched(&self) -> bool {
         let state = self.lock();
         state.stored.behind == Behind::Unloaded && state.is_order_due()
+    }
+
+    /// After a load that failed nothing is written until one succeeds, not even what was changed before it.
+    fn check_loaded(&self) -> Result<(), Error> {
+        let state = self.lock();
+        match &state.stored.failed {
+            Some(error) if state.is_order_due() => Err(Error::clone(error)),
+            _ => Ok(()),
+        }
     }
 
     fn place_order(&self, may: May) -> Result<Option<Order>, Error> {

@@ -2,9 +2,11 @@
 
 use std::{
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
+    thread,
 };
 
 use super::{order::Outcome, shared::Shared, source::Source};
@@ -27,6 +29,20 @@ impl Spawner {
             Self::Given(spawn) => spawn(future),
             #[cfg(feature = "tokio")]
             Self::Tokio(handle) => drop(handle.spawn(future)),
+        }
+    }
+}
+
+/// A commit that nobody waits for. Dropped before its end, as by a runtime that shuts down, it says so.
+struct Orphan {
+    session: Arc<Shared<dyn Source>>,
+    is_over: bool,
+}
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.session.source.cut_off();
         }
     }
 }
@@ -77,13 +93,29 @@ impl Future for Job {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        if let (Some(future), Some(spawner)) = (self.future().take(), &self.spawner) {
-            let session = Arc::clone(&self.session);
-            spawner.spawn(Box::pin(async move {
-                if let Err(error) = future.await {
-                    session.source.report(&error);
-                }
-            }));
+        let Some(future) = self.future().take() else {
+            return;
+        };
+        let mut orphan = Orphan {
+            session: Arc::clone(&self.session),
+            is_over: false,
+        };
+        let Some(spawner) = &self.spawner else {
+            return;
+        };
+        let left = Box::pin(async move {
+            let result = future.await;
+            orphan.is_over = true;
+            if let Err(error) = result {
+                orphan.session.source.report(&error);
+            }
+        });
+        // The closure is the user's. A panic that leaves a destructor while another one unwinds would end the process.
+        let spawned = catch_unwind(AssertUnwindSafe(|| spawner.spawn(left)));
+        if let Err(panic) = spawned
+            && !thread::panicking()
+        {
+            resume_unwind(panic);
         }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) use self::{
     payload::{LAST_MILLIS, Meta, Millis, duration_millis, millis, system_time},
     reason::not_written,
     shared::Shared,
-    source::{Action, Opened, Sealed, Source},
+    source::{Action, End, LayerId, Opened, Sealed, Source},
     stored::{Behind, Stored},
     write::to_json as json_of,
 };
@@ -52,6 +52,9 @@ use crate::error::{Error, Reject};
 
 /// So often an update is tried against others who change the same value.
 const UPDATES: u32 = 100;
+
+/// The same among the threads of one request, who get in each other's way far more often than that and never for long.
+const UPDATES_HERE: u32 = 10_000;
 
 /// The longest owner and the longest label, in bytes.
 const LONGEST_NAME: usize = 1_024;
@@ -133,6 +136,21 @@ impl Session {
         Self { shared }
     }
 
+    /// This session and those that it hides, the inner ones first; not those whose response has left.
+    pub(crate) fn and_outer(&self) -> impl Iterator<Item = &Self> {
+        let outwards = std::iter::successors(Some(self), |session| session.shared.source.outer());
+        outwards.filter(|session| !session.shared.is_sealed())
+    }
+
+    /// Whether both are handles of one session.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    pub(crate) fn layer(&self) -> Option<LayerId<'_>> {
+        self.shared.source.layer()
+    }
+
     // --- The dictionary.
 
     /// Reads the value under `key`, or `None` if there is none.
@@ -181,9 +199,10 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::Type`] if the value is not a `T`, and then it stays; [`Error::HeadersSent`] if it is too late.
+    /// [`Error::Type`] if the value is not a `T`, and then it stays; [`Error::HeadersSent`] if it is too late;
+    /// [`Error::Contended`] if other handles changed the value 100 times while it was parsed.
     pub fn take<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
-        loop {
+        for _ in 0..UPDATES_HERE {
             let Some(raw) = self.raw(key)? else {
                 return Ok(None);
             };
@@ -200,6 +219,7 @@ impl Session {
                 return Ok(Some(value));
             }
         }
+        Err(Error::Contended { key: key.to_owned() })
     }
 
     /// Whether there is a value under `key`.
@@ -331,7 +351,7 @@ impl Session {
         if self.shared.is_stored() {
             return self.update_stored(key, change).await;
         }
-        loop {
+        for _ in 0..UPDATES_HERE {
             let raw = self.raw(key)?;
             let old = raw.as_ref().map(|raw| parse(key, raw.as_str())).transpose()?;
             let new = change(old);
@@ -347,6 +367,7 @@ impl Session {
                 return Ok(new);
             }
         }
+        Err(Error::Contended { key: key.to_owned() })
     }
 
     async fn update_stored<T, F>(&self, key: &str, mut change: F) -> Result<T, Error>
@@ -458,7 +479,13 @@ impl Session {
                 "this codec has no place for a session's own lifetime: set `max_age` on the layer instead",
             ));
         }
-        let seconds = payload::seconds(self.shared.clamp(max_age));
+        if let Some(limit) = self.shared.limit(max_age) {
+            return Err(Error::config(format!(
+                "a lifetime of {max_age:?} is longer than the {limit:?} that a session of this layer may have: raise \
+                 `max_age_limit` on the layer, or ask for less"
+            )));
+        }
+        let seconds = payload::seconds(max_age);
         self.shared.change(|state| state.set_max_age(seconds))
     }
 

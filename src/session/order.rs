@@ -30,6 +30,8 @@ pub(crate) struct Order {
     pub(crate) owner: Option<String>,
     pub(crate) label: Option<String>,
     pub(crate) sets: Sets,
+    /// What of that was taken out of the state.
+    taken: Sets,
     /// The cookie is sent with the response, or its removal if nothing is written.
     pub(crate) send: bool,
     revision: u64,
@@ -76,6 +78,17 @@ pub(crate) struct Sets {
     pub(crate) secret: bool,
 }
 
+impl Sets {
+    /// Of a session that was cleared: nothing stays that said whose it was, and it goes on under another ticket.
+    const ALL: Self = Self {
+        owner: true,
+        label: true,
+        authenticated: true,
+        max_age: true,
+        secret: true,
+    };
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Write {
     Nothing,
@@ -107,20 +120,29 @@ impl State {
         if !due && !prolong() {
             return None;
         }
-        let emptied = self.data.is_cleared() && self.data.is_empty();
-        let is_somebodys = self.stored.owned || self.meta.authenticated.is_some();
-        let is_there = self.stored.behind == Behind::Live || (self.stored.refused && self.ended);
-        let logout = is_there && emptied && !is_somebodys;
+        let cleared = self.data.is_cleared();
+        // A record that does not count ends with what was cleared, whatever follows.
+        let replaced = cleared && self.stored.refused && self.ended;
+        let is_there = self.stored.behind == Behind::Live || replaced;
+        let logout = is_there && cleared && self.data.is_empty() && !self.is_somebodys();
         let write = match self.stored.behind {
             _ if logout => Write::Nothing,
             Behind::Nothing if self.is_worth_a_record() => Write::Create,
             Behind::Nothing => Write::Nothing,
             Behind::Unloaded | Behind::Live | Behind::Lost => Write::Apply,
         };
-        // A session from a cookie of another format is at least as old as that cookie.
-        self.meta.created.get_or_insert(self.meta.issued.unwrap_or(now));
+        let mut taken = Sets::default();
+        if write != Write::Nothing {
+            // A session from a cookie of another format is at least as old as that cookie.
+            self.meta.created.get_or_insert(self.meta.issued.unwrap_or(now));
+            taken = self.stored.take();
+        }
         let meta = self.meta_seen(now);
-        let sets = self.stored.take();
+        let sets = if cleared && write == Write::Apply {
+            Sets::ALL
+        } else {
+            taken
+        };
         let send = may.send
             && (write != Write::Apply
                 || sets.secret
@@ -143,7 +165,7 @@ impl State {
         Some(Order {
             now,
             is_refresh: !due,
-            delete: doomed || logout,
+            delete: doomed || logout || replaced,
             doomed,
             unseen: self.stored.unseen,
             write,
@@ -154,6 +176,7 @@ impl State {
             owner: self.stored.owner.clone(),
             label: self.stored.label.clone(),
             sets,
+            taken,
             send,
             revision: self.revision,
             life: self.life,
@@ -184,6 +207,7 @@ impl State {
             owner: None,
             label: None,
             sets: Sets::default(),
+            taken: Sets::default(),
             send: may.send && self.is_cookie_worn(source, now),
             revision: self.revision,
             life: self.life,
@@ -206,12 +230,13 @@ impl State {
             ..self.meta
         };
         let worn = |lifetime: &Lifetime| lifetime.is_worn(&as_sent, now);
-        source.cookie_expires() && source.lifetime().is_some_and(worn)
+        source.cookie_expires(&self.meta) && source.lifetime().is_some_and(worn)
     }
 
     /// The order was carried out.
     pub(super) fn carried_out(&mut self, order: &mut Order) {
         let unchanged = self.revision == order.revision;
+        self.settled = order.life;
         if unchanged && order.expected.is_none() {
             self.rewrite = false;
             self.ended = false;
@@ -260,12 +285,7 @@ impl State {
         stored.sent = None;
         stored.owner = stored.owner.take().filter(|_| stored.owned);
         stored.label = stored.label.take().filter(|_| stored.labelled);
-        self.meta = Meta {
-            authenticated: self.meta.authenticated.filter(|_| stored.authenticated),
-            max_age: self.meta.max_age.filter(|_| stored.max_age),
-            is_owned: stored.owner.is_some(),
-            ..Meta::default()
-        };
+        self.leave_what_is_pending();
     }
 
     /// The order failed, or was given up, and is still to be carried out.
@@ -275,11 +295,11 @@ impl State {
             if order.write == Write::Apply && order.expected.is_none() {
                 self.data.doubt(&order.delta);
             }
-            self.stored.owned |= order.sets.owner;
-            self.stored.labelled |= order.sets.label;
-            self.stored.authenticated |= order.sets.authenticated;
-            self.stored.max_age |= order.sets.max_age;
-            self.stored.renewing |= order.sets.secret;
+            self.stored.owned |= order.taken.owner;
+            self.stored.labelled |= order.taken.label;
+            self.stored.authenticated |= order.taken.authenticated;
+            self.stored.max_age |= order.taken.max_age;
+            self.stored.renewing |= order.taken.secret;
         }
     }
 }

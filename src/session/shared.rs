@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     payload::{Meta, Millis},
-    source::{Action, Sealed, Source},
+    source::{Action, End, Sealed, Source},
     state::State,
     stored::Behind,
     turn::{HasTurns, Turns},
@@ -130,8 +130,10 @@ impl<S: Source + ?Sized> Shared<S> {
         self.source.carries_max_age()
     }
 
-    pub(crate) fn clamp(&self, wanted: Duration) -> Duration {
-        self.source.lifetime().map_or(wanted, |lifetime| lifetime.clamp(wanted))
+    /// The longest lifetime that a session may have of its own, if `wanted` is longer.
+    pub(crate) fn limit(&self, wanted: Duration) -> Option<Duration> {
+        let limit = self.source.lifetime()?.clamp(wanted);
+        (limit < wanted).then_some(limit)
     }
 
     pub(crate) fn expires(&self, meta: &Meta) -> Option<Millis> {
@@ -148,7 +150,7 @@ impl<S: Source + ?Sized> Shared<S> {
             return Err(Error::HeadersSent);
         }
         let action = state.decide(&self.source, now)?;
-        let revision = state.revision;
+        let (revision, life) = (state.revision, state.life);
         let saved = match &action {
             Action::Keep => return Ok(()),
             Action::Remove => None,
@@ -159,21 +161,42 @@ impl<S: Source + ?Sized> Shared<S> {
         let written = self.source.write(action);
         let mut state = self.lock();
         state.saving = false;
-        written.map(|()| state.saved(saved, revision))
+        written.map(|()| state.saved(saved, revision, life))
     }
 
     /// Ends all writing into the response, and says whether anybody looked at the session.
-    pub(crate) fn close(&self) -> bool {
+    pub(crate) fn close(&self, end: End) -> bool {
         let mut state = self.lock();
         state.sealed = true;
+        state.uncached = end.uncached;
         state.opened
     }
 
-    /// Ends all writing and says what is to be done with a cookie session. With `discard`, changes that were not saved are
-    /// dropped.
-    pub(crate) fn seal(&self, discard: bool) -> Sealed {
+    /// Whether a stored session has changes that a failed request drops.
+    pub(crate) fn loses_changes(&self) -> bool {
+        let state = self.lock();
+        state.is_order_due() && !state.is_destroyed() && !state.is_cleared_out()
+    }
+
+    /// Whether the response has left, or the request is over.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.lock().sealed
+    }
+
+    /// The service failed, so there is no response: all that was not saved is dropped, even if a handle is left.
+    pub(crate) fn forget(&self) {
         let mut state = self.lock();
         state.sealed = true;
+        if state.stored.is_one && !self.is_busy() {
+            state.leave_the_end();
+        }
+    }
+
+    /// Ends all writing and says what is to be done with a cookie session.
+    pub(crate) fn seal(&self, end: End) -> Sealed {
+        let mut state = self.lock();
+        state.sealed = true;
+        state.uncached = end.uncached;
         let accessed = state.opened;
         if state.saving {
             // A save that has begun is in the response, so it is waited for; those that stand behind it are refused.
@@ -182,15 +205,24 @@ impl<S: Source + ?Sized> Shared<S> {
             state = self.lock();
         }
         let rolls = || self.source.lifetime().is_some_and(|lifetime| lifetime.rolling);
-        let action = if !accessed || discard || !state.is_touched(rolls()) {
+        let mut dropped = false;
+        let action = if !accessed || !state.is_touched(rolls()) {
             Ok(Action::Keep)
+        } else if end.failed {
+            let ends = state.is_end();
+            dropped = !ends && (state.rewrite || state.data.is_changed());
+            Ok(if ends { Action::Remove } else { Action::Keep })
         } else {
             // The clock is the user's, so it is asked without the lock; the seal holds meanwhile.
             drop(state);
             let now = self.source.now();
             self.lock().decide(&self.source, now)
         };
-        Sealed { accessed, action }
+        Sealed {
+            accessed,
+            dropped,
+            action,
+        }
     }
 
     pub(super) fn opened(&self) -> Result<MutexGuard<'_, State>, Error> {
@@ -201,18 +233,23 @@ impl<S: Source + ?Sized> Shared<S> {
             }
             return Ok(state);
         }
-        if state.sealed {
+        if state.sealed && !state.uncached {
             return Err(Error::HeadersSent);
         }
         drop(state);
         let opened = self.source.open()?;
         let mut state = self.lock();
         if !state.opened {
-            // The head left while the cookie was read: no cache was told, so nothing may be shown.
-            if state.sealed {
+            // The head left while the cookie was read: if a cache may keep it, none was told, so nothing may be shown.
+            if state.sealed && !state.uncached {
                 return Err(Error::HeadersSent);
             }
             state.open(opened);
+            if state.sealed {
+                drop(state);
+                self.source.let_go();
+                state = self.lock();
+            }
         }
         Ok(state)
     }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    Session,
     data::Base,
     id::SessionId,
     job::Spawner,
@@ -56,13 +57,26 @@ pub(crate) trait Source: Send + Sync {
     }
     /// What was to go into the response is worth nothing any more.
     fn withdraw(&self) {}
-    /// Whether browsers are told when the cookie expires.
-    fn cookie_expires(&self) -> bool {
+    /// Whether browsers are told when the cookie of such a session expires.
+    fn cookie_expires(&self, meta: &Meta) -> bool {
+        let _ = meta;
         true
     }
     /// A commit failed after everybody had left who could have been told.
     fn report(&self, error: &Error) {
         let _ = error;
+    }
+    /// A commit was dropped before its end, so that nobody knows whether it was carried out.
+    fn cut_off(&self) {}
+    /// Lets go of the request, after the session was read for the first time when the response had left.
+    fn let_go(&self) {}
+    /// Which layer the session is of, and how its cookie is called.
+    fn layer(&self) -> Option<LayerId<'_>> {
+        None
+    }
+    /// The session that this one hides from handlers, of a layer further out.
+    fn outer(&self) -> Option<&Session> {
+        None
     }
     /// What the session is called in the store.
     fn session_id(&self) -> Option<SessionId> {
@@ -72,7 +86,7 @@ pub(crate) trait Source: Send + Sync {
     fn spawner(&self) -> Option<Spawner> {
         None
     }
-    /// As long as a response waits for somebody else's load or save.
+    /// As long as anybody waits for somebody else's load or save.
     fn patience(&self) -> Answer<'_, ()> {
         Box::pin(pending())
     }
@@ -87,6 +101,14 @@ pub(crate) trait Source: Send + Sync {
     }
     /// Changes that came after the response were never saved.
     fn forgotten(&self) {}
+}
+
+/// Tells a layer from others.
+#[derive(Clone, Copy)]
+pub(crate) struct LayerId<'a> {
+    /// Where it keeps what it has built: the same for all its clones, and never the same as another living layer's.
+    pub(crate) at: *const (),
+    pub(crate) cookie_name: &'a str,
 }
 
 /// What came with a request.
@@ -115,7 +137,18 @@ pub(crate) enum Action {
 pub(crate) struct Sealed {
     /// Whether anybody looked at the session.
     pub(crate) accessed: bool,
+    /// Whether there were changes that the request's failure has dropped.
+    pub(crate) dropped: bool,
     pub(crate) action: Result<Action, Error>,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct End {
+    /// It failed: changes that were not saved are dropped, and only the end of a session is carried out.
+    pub(crate) failed: bool,
+    /// No cache keeps the response, so the session may still be read for the first time.
+    pub(crate) uncached: bool,
 }
 
 /// The source of a session without a request.

@@ -19,6 +19,8 @@ pub(crate) struct State {
     pub(super) saving: bool,
     /// Sealed, but the response waits for a commit: what is saved before that still goes with it.
     pub(super) held_back: bool,
+    /// The response is one that no cache keeps, so the session may be read for the first time after it has left.
+    pub(super) uncached: bool,
     /// A valid session came with the request, or was saved since.
     pub(crate) known: bool,
     pub(super) present: bool,
@@ -37,6 +39,8 @@ pub(crate) struct State {
     pub(super) loads: u32,
     /// Counts the sessions that this one handle has been: one more with each `destroy`.
     pub(super) life: u32,
+    /// The one of them that was last committed: if it is another one, a `destroy` is still to be carried out.
+    pub(super) settled: u32,
     /// Counts how often another request has ended it.
     pub(super) losses: u32,
     pub(super) stored: Stored,
@@ -70,10 +74,15 @@ impl State {
     pub(crate) fn clear(&mut self) {
         self.unreadable = false;
         self.data.clear();
-        // What is set from here on says nothing about who was authenticated before.
-        let was_authenticated = self.meta.authenticated.take().is_some();
-        self.rewrite |= was_authenticated;
-        self.stored.authenticated |= was_authenticated;
+        // Whose session it was goes with the data, and what is set from here on goes under another identity. Only when it began
+        // stays, or else clearing would prolong the session.
+        self.stored.clear();
+        self.rewrite |= self.meta.authenticated.is_some() || self.meta.max_age.is_some();
+        self.meta = Meta {
+            created: self.meta.created,
+            issued: self.meta.issued,
+            ..Meta::default()
+        };
         // A clock that is wrong must not cost anybody their session by the way.
         self.ended |= self.rejected != Some(Reject::NotYetValid);
     }
@@ -136,6 +145,21 @@ impl State {
         self.present && (self.ended || self.data.is_changed())
     }
 
+    /// A `destroy` is still to be carried out.
+    pub(super) fn is_destroyed(&self) -> bool {
+        self.stored.doomed || self.life != self.settled
+    }
+
+    /// A `clear` is still to be carried out, and no data was set since.
+    pub(super) fn is_cleared_out(&self) -> bool {
+        self.ended && self.data.is_cleared() && self.data.is_empty()
+    }
+
+    /// Whether a session in a cookie is to end whatever becomes of the request.
+    pub(super) fn is_end(&self) -> bool {
+        self.present && (self.is_destroyed() || self.is_cleared_out())
+    }
+
     /// What the present state asks for. It may settle the session's id and birth, so that a second commit has the same.
     pub(super) fn decide<S: Source + ?Sized>(&mut self, source: &S, now: Millis) -> Result<Action, Error> {
         if self.data.is_empty() {
@@ -179,8 +203,9 @@ impl State {
         })
     }
 
-    /// What was decided at `revision` is committed.
-    pub(super) fn saved(&mut self, payload: Option<Payload>, revision: u64) {
+    /// What was decided at `revision`, in this life, is committed.
+    pub(super) fn saved(&mut self, payload: Option<Payload>, revision: u64, life: u32) {
+        self.settled = life;
         if self.revision != revision {
             // What came in between is committed in full, even if it only undid what was saved.
             self.present = true;
@@ -194,15 +219,29 @@ impl State {
         self.present = payload.is_some();
         match payload {
             Some(payload) => {
+                self.stored.take();
                 self.meta = payload.meta;
                 // Our own text is always an object.
                 let _ = self.data.rebase(payload.json);
             }
             None => {
-                self.meta = Meta::default();
+                self.leave_what_is_pending();
                 self.data = Data::default();
             }
         }
+    }
+}
+
+impl State {
+    /// The session is gone. What this request has set and was not written is about the next one.
+    pub(super) fn leave_what_is_pending(&mut self) {
+        self.meta = Meta {
+            created: self.meta.created,
+            authenticated: self.meta.authenticated.filter(|_| self.stored.authenticated),
+            max_age: self.meta.max_age.filter(|_| self.stored.max_age),
+            is_owned: self.stored.owner.is_some(),
+            ..Meta::default()
+        };
     }
 }
 

@@ -92,6 +92,16 @@ impl Stored {
         self.owned || self.labelled || self.authenticated || self.max_age || self.renewing || self.doomed
     }
 
+    /// Whose session it is, and how long it lasts, is forgotten, be it from the record or set in this request.
+    pub(super) fn clear(&mut self) {
+        self.owner = None;
+        self.label = None;
+        self.owned = false;
+        self.labelled = false;
+        self.authenticated = false;
+        self.max_age = false;
+    }
+
     pub(super) fn destroy(&mut self) {
         *self = Self {
             is_one: self.is_one,
@@ -136,8 +146,46 @@ impl State {
     /// An anonymous visitor whose session was merely looked at, or renewed, gets no record.
     pub(super) fn is_worth_a_record(&self) -> bool {
         let from_elsewhere = self.known && !(self.rewrite || self.stored.owned || self.data.is_changed());
-        let anything = !self.data.is_empty() || self.stored.owned || self.meta.authenticated.is_some();
+        let anything = !self.data.is_empty() || self.is_somebodys();
         anything && !from_elsewhere
+    }
+
+    /// Whether it is known whose session it is, so that it is one even without data.
+    pub(super) fn is_somebodys(&self) -> bool {
+        self.stored.owner.is_some() || self.meta.authenticated.is_some()
+    }
+
+    /// The request failed: of all that is pending only the end of the session is left. Returns whether there is one.
+    pub(super) fn leave_the_end(&mut self) -> bool {
+        if !self.is_order_due() {
+            return false;
+        }
+        self.revision += 1;
+        if self.is_destroyed() {
+            self.stored.destroy();
+            self.data = Data::default();
+            self.meta = Meta::default();
+            self.known = false;
+            self.rewrite = false;
+            self.ended = true;
+            return self.is_order_due();
+        }
+        if self.is_cleared_out() && !self.is_somebodys() {
+            self.clear();
+            return true;
+        }
+        self.rewrite = false;
+        self.ended = false;
+        if self.stored.is_held() {
+            // A handle that is still there must not write it later. What it lay on may be known no more, so it is asked for again.
+            self.data = Data::unloaded();
+            self.meta = Meta::default();
+            self.stored = Stored {
+                failed: self.stored.failed.take(),
+                ..Stored::unloaded()
+            };
+        }
+        false
     }
 
     /// An update failed, so it leaves no trace, unless somebody has written there since.
@@ -169,6 +217,7 @@ impl State {
         self.ended = false;
         self.rewrite = false;
         self.losses = self.losses.wrapping_add(1);
+        self.settled = self.life;
         self.stored = Stored {
             is_one: self.stored.is_one,
             behind: Behind::Lost,
@@ -178,22 +227,24 @@ impl State {
 
     /// What a load has found, under whatever was changed before it.
     pub(super) fn loaded(&mut self, opened: Opened) {
+        let cleared = self.data.is_cleared();
         let pending = std::mem::replace(&mut self.stored, opened.stored);
-        self.stored.is_one = true;
-        self.stored.owned = pending.owned;
-        self.stored.labelled = pending.labelled;
-        self.stored.renewing = pending.renewing;
-        self.stored.late = pending.late;
-        if pending.owned {
-            self.stored.owner = pending.owner;
+        // What was set before the first load was compared with nothing.
+        let compare = pending.behind == Behind::Unloaded && !cleared;
+        let stored = &mut self.stored;
+        stored.is_one = true;
+        stored.renewing = pending.renewing;
+        stored.late = pending.late;
+        if pending.owned || cleared {
+            stored.owned = pending.owned && !(compare && stored.owner == pending.owner);
+            stored.owner = pending.owner;
         }
-        let is_owned = self.stored.owner.is_some();
-        if pending.labelled {
-            self.stored.label = pending.label;
+        if pending.labelled || cleared {
+            stored.labelled = pending.labelled && !(compare && stored.label == pending.label);
+            stored.label = pending.label;
         }
+        stored.authenticated = pending.authenticated;
         let (authenticated, max_age) = (self.meta.authenticated, self.meta.max_age);
-        self.stored.authenticated = pending.authenticated;
-        self.stored.max_age = pending.max_age;
         self.present = opened.present;
         self.rejected = opened.rejected;
         self.known = opened.session.is_some();
@@ -204,13 +255,14 @@ impl State {
             self.data.ground_on(Base::default());
             self.meta = Meta::default();
         }
-        if pending.authenticated {
+        if pending.authenticated || cleared {
             self.meta.authenticated = authenticated;
         }
-        if pending.max_age {
+        if pending.max_age || cleared {
+            self.stored.max_age = pending.max_age && !(compare && self.meta.max_age == max_age);
             self.meta.max_age = max_age;
         }
-        self.meta.is_owned = is_owned;
+        self.meta.is_owned = self.stored.owner.is_some();
         if self.rejected == Some(Reject::NotYetValid) {
             self.ended = false;
         }

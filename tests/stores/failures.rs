@@ -117,7 +117,7 @@ pub async fn row_34_a_step_whose_answer_was_lost_sends_no_cookie(world: &World) 
 /// Renews, and is dropped or fails at some point.
 pub async fn row_35_a_renewal_that_breaks_off_leaves_one_good_ticket(world: &World) {
     // Before the commit: the old ticket is good.
-    let layer = world.with(|layer| layer.discard_on_server_error(true));
+    let layer = world.layer.clone();
     let mut jar = jar_of(&layer).await;
     let old = jar.header("/");
     let response = visit(&mut jar, &layer, async |session: Session| {
