@@ -189,7 +189,8 @@ impl<S: Source + ?Sized> Shared<S> {
         self.lock().sealed
     }
 
-    /// The service failed, so there is no response: all that was not saved is dropped, even if a handle is left.
+    /// The request ended without a response: all that was not saved is dropped, so that a handle that is left does not write half of
+    /// what it was to be. A save that has begun goes on, with what it was asked for.
     pub(crate) fn forget(&self) {
         let mut state = self.lock();
         state.sealed = true;
