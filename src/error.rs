@@ -68,7 +68,9 @@ pub enum Error {
         /// The most that the layer's settings allow, in bytes.
         limit: usize,
     },
-    /// The response head has been sent, or the request is over, so a change can no longer reach the client.
+    /// The response head has been sent, or the request is over, so a change can no longer reach the client; nor can a session be
+    /// read for the first time, since no cache was told that the response is one user's. After a switch of protocols (101), or
+    /// where the request was a `CONNECT`, no cache keeps it, and reads go on.
     HeadersSent,
     /// The operating system's random source failed. Nothing was written.
     Random,
@@ -173,7 +175,8 @@ impl fmt::Display for Error {
                  cookies with `chunked`, or keep sessions in a store"
             ),
             Self::HeadersSent => f.write_str(
-                "the response head has been sent, so the session can no longer change: write to it before the handler returns",
+                "the response head has been sent, so the session can neither change nor be read for the first time: write to it, or \
+                 read it once, before the handler returns",
             ),
             Self::Random => f.write_str(
                 "the operating system's random source failed, so nothing was written: try again, and see to the system if it \

@@ -202,12 +202,11 @@ fn a_browser_session_has_no_max_age_and_the_server_ends_it_all_the_same() {
     let clock = Clock::new();
     for layer in natives(&clock) {
         let layer = layer
-            .max_age(secs(100))
+            .max_age(secs(50))
             .absolute_lifetime(secs(150))
             .browser_session(true);
         let response = send(&layer, "", |session| {
             session.insert("a", 1).unwrap();
-            session.set_max_age(secs(50)).unwrap();
             ok()
         });
         let line = &set_cookies(response.headers())[0];
@@ -314,8 +313,7 @@ fn a_session_may_have_an_age_of_its_own_within_the_limit() {
             (secs(50), 50),
             (secs(999), 999),
             (secs(1_000), 1_000),
-            (secs(1_001), 1_000),
-            (Duration::MAX, 1_000),
+            (Duration::from_millis(1_000_999), 1_000),
             (Duration::ZERO, 1),
             (MS, 1),
             (Duration::from_millis(2_999), 2),
@@ -339,6 +337,16 @@ fn a_session_may_have_an_age_of_its_own_within_the_limit() {
             assert_eq!(verdict(&layer, &next), None, "{asked:?}");
             clock.set(began + secs(2 * got) + MS);
             assert_eq!(verdict(&layer, &next), Some(Reject::Expired), "{asked:?}");
+        }
+        // More is no shorter lifetime than was asked for, but an error.
+        for asked in [secs(1_001), Duration::MAX] {
+            let response = send(&layer, "", |session| {
+                session.insert("n", 1).unwrap();
+                let error = session.set_max_age(asked).unwrap_err().to_string();
+                assert!(error.contains("`max_age_limit`") && error.contains("1000s"), "{error}");
+                ok()
+            });
+            assert_eq!(max_age(response.headers()), Some(100));
         }
         clock.set(began);
         let cookie = write(&layer, "", |session| session.set_max_age(secs(800)).unwrap());
@@ -371,7 +379,11 @@ fn by_default_the_limit_is_the_layers_age() {
     ] {
         let response = send(&layer, "", |session| {
             session.insert("n", 1).unwrap();
-            session.set_max_age(Duration::MAX).unwrap();
+            let longest = limit.map_or(Duration::MAX, secs);
+            session.set_max_age(longest).unwrap();
+            if limit.is_some() {
+                session.set_max_age(longest + secs(1)).unwrap_err();
+            }
             ok()
         });
         let told = limit.unwrap_or(u32::MAX.into());
@@ -966,7 +978,10 @@ proptest! {
                     }
                     Deed::Renew => session.renew().unwrap(),
                     Deed::Authenticate => session.authenticated().unwrap(),
-                    Deed::SetMaxAge(seconds) => session.set_max_age(secs(seconds)).unwrap(),
+                    Deed::SetMaxAge(seconds) => {
+                        let set = session.set_max_age(secs(seconds));
+                        assert_eq!(set.is_ok(), seconds.max(1) <= limits.limit / 1_000);
+                    }
                     Deed::Destroy => session.destroy().unwrap(),
                 }
                 ok()
@@ -987,8 +1002,8 @@ proptest! {
                 (Deed::Write | Deed::Renew, Some(known)) => Some(reissued(known)),
                 (Deed::Authenticate, Some(known)) => Some(Model { authenticated: Some(now), ..reissued(known) }),
                 (Deed::SetMaxAge(seconds), Some(known)) => {
-                    let own = Some(seconds.max(1).min(limits.limit / 1_000));
-                    if own == known.own {
+                    let own = Some(seconds.max(1));
+                    if own == known.own || own > Some(limits.limit / 1_000) {
                         refreshed(known)
                     } else {
                         Some(Model { own, ..reissued(known) })

@@ -50,6 +50,7 @@ impl Uncommitted {
 impl Drop for Uncommitted {
     fn drop(&mut self) {
         if let Some(session) = self.0.take() {
+            session.forget();
             session.seal(End {
                 failed: true,
                 uncached: false,
@@ -88,7 +89,6 @@ where
             let mut response = match result {
                 Ok(response) => response,
                 Err(error) => {
-                    session.forget();
                     drop(Uncommitted(Some(session)));
                     return Poll::Ready(Err(error));
                 }

@@ -147,12 +147,12 @@ fn meet(built: &Arc<Built>, visible: Option<&Session>, plain: Option<&Session>, 
     }
     if named_alike {
         if !built.warned_of_name.swap(true, Ordering::Relaxed) {
-            event!(
-                ERROR,
-                cookie_name = %built.name,
-                "two different session layers with one cookie name stand on one request, so each undoes what the other writes: \
-                 give them different names, or put clones of one layer in both places"
-            );
+            let error = Error::config(format!(
+                "two different layers write the cookie {:?} of one request, so what one writes the other undoes: give them different \
+                 names, or put clones of one layer in both places",
+                built.name
+            ));
+            event!(ERROR, error = %error, "two session layers with one cookie name stand on one request");
         }
     } else if shadows && !built.warned_of_shadow.swap(true, Ordering::Relaxed) {
         event!(

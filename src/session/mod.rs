@@ -50,14 +50,37 @@ pub use self::{
 };
 use crate::error::{Error, Reject};
 
-/// So often an update is tried against others who change the same value.
+/// So often an update is tried against others who change the same value in a store, or if its own closure changes it.
 const UPDATES: u32 = 100;
-
-/// The same among the threads of one request, who get in each other's way far more often than that and never for long.
-const UPDATES_HERE: u32 = 10_000;
 
 /// The longest owner and the longest label, in bytes.
 const LONGEST_NAME: usize = 1_024;
+
+/// So often it is tried against other threads of one request, each of which comes to an end of its own.
+const RACES: u32 = 10_000;
+
+/// How often something may be tried again when another handle was first.
+#[derive(Default)]
+struct Attempts {
+    own: u32,
+    others: u32,
+}
+
+impl Attempts {
+    /// Counts one that failed because another thread wrote, or because the user's own code did.
+    fn count(&mut self, by_others: bool, key: &str) -> Result<(), Error> {
+        if by_others {
+            self.others += 1;
+            std::thread::yield_now();
+        } else {
+            self.own += 1;
+        }
+        if self.own < UPDATES && self.others < RACES {
+            return Ok(());
+        }
+        Err(Error::Contended { key: key.to_owned() })
+    }
+}
 
 /// The session of one request: a dictionary that lives on from request to request.
 ///
@@ -200,13 +223,16 @@ impl Session {
     /// # Errors
     ///
     /// [`Error::Type`] if the value is not a `T`, and then it stays; [`Error::HeadersSent`] if it is too late;
-    /// [`Error::Contended`] if other handles changed the value 100 times while it was parsed.
+    /// [`Error::Contended`] if the value changed again and again while it was parsed.
     pub fn take<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
-        for _ in 0..UPDATES_HERE {
+        let mut attempts = Attempts::default();
+        loop {
             let Some(raw) = self.raw(key)? else {
                 return Ok(None);
             };
+            let before = shared::writes_so_far();
             let value = parse(key, raw.as_str())?;
+            let after = shared::writes_so_far();
             // Parsed outside of the lock: only what was parsed may be removed.
             let removed = self.shared.change_data(|state| {
                 let same = state.data.get(key) == Some(raw.as_str());
@@ -218,8 +244,8 @@ impl Session {
             if removed {
                 return Ok(Some(value));
             }
+            attempts.count(after == before, key)?;
         }
-        Err(Error::Contended { key: key.to_owned() })
     }
 
     /// Whether there is a value under `key`.
@@ -260,8 +286,10 @@ impl Session {
         self.shared.read(|state| state.data.keys().map(str::to_owned).collect())
     }
 
-    /// Removes all keys. If nothing is set afterwards, the cookie is removed, and a record in a store is deleted: a logout, as
-    /// in Starlette.
+    /// Removes all keys, and all that says whose session it was: owner, label, the time of the login, and a lifetime of its own. If
+    /// nothing is set afterwards, the cookie is removed, and a record in a store is deleted: a logout, as in Starlette. Otherwise
+    /// the session goes on with what was set, and without those: under a new ticket, or, where cookies have an id, under a new
+    /// one.
     ///
     /// # Errors
     ///
@@ -327,7 +355,8 @@ impl Session {
     /// in between: if one came first, `change` is called again with the newer value.
     ///
     /// A session in a cookie knows of the handles of this request only. In a store, the value is committed at once and compared
-    /// with what is there, so that nothing is lost between requests and machines either; `change` is called up to 100 times.
+    /// with what is there, so that nothing is lost between requests and machines either; `change` is called up to 100 times. So it
+    /// is where `change` itself writes to `key`, which it should not.
     ///
     /// # Errors
     ///
@@ -351,11 +380,14 @@ impl Session {
         if self.shared.is_stored() {
             return self.update_stored(key, change).await;
         }
-        for _ in 0..UPDATES_HERE {
+        let mut attempts = Attempts::default();
+        loop {
             let raw = self.raw(key)?;
+            let before = shared::writes_so_far();
             let old = raw.as_ref().map(|raw| parse(key, raw.as_str())).transpose()?;
             let new = change(old);
             let json = to_json(key, &new)?;
+            let after = shared::writes_so_far();
             let set = self.shared.change_data(|state| {
                 let same = state.data.get(key) == raw.as_ref().map(SmallText::as_str);
                 if same {
@@ -366,8 +398,8 @@ impl Session {
             if set {
                 return Ok(new);
             }
+            attempts.count(after == before, key)?;
         }
-        Err(Error::Contended { key: key.to_owned() })
     }
 
     async fn update_stored<T, F>(&self, key: &str, mut change: F) -> Result<T, Error>
@@ -467,25 +499,27 @@ impl Session {
         self.shared.change_or_end(state::State::destroy)
     }
 
-    /// Gives this session a lifetime of its own, in whole seconds, at least one and at most the layer's
-    /// [`max_age_limit`](crate::SessionLayer::max_age_limit): "remember me".
+    /// Gives this session a lifetime of its own, in whole seconds, at least one: "remember me". Its cookie says so with a `Max-Age`,
+    /// even if the layer's sessions otherwise end [with the browser](crate::SessionLayer::browser_session).
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the codec cannot carry it, [`Error::HeadersSent`] if it is too late.
+    /// [`Error::Config`] if it is longer than the layer's [`max_age_limit`](crate::SessionLayer::max_age_limit), which is its
+    /// `max_age` unless it was set, or if the codec cannot carry it; [`Error::HeadersSent`] if it is too late. The lifetime is as
+    /// it was then.
     pub fn set_max_age(&self, max_age: Duration) -> Result<(), Error> {
         if !self.shared.carries_max_age() {
             return Err(Error::config(
                 "this codec has no place for a session's own lifetime: set `max_age` on the layer instead",
             ));
         }
-        if let Some(limit) = self.shared.limit(max_age) {
+        let seconds = payload::seconds(max_age);
+        if let Some(limit) = self.shared.limit(seconds) {
             return Err(Error::config(format!(
                 "a lifetime of {max_age:?} is longer than the {limit:?} that a session of this layer may have: raise \
                  `max_age_limit` on the layer, or ask for less"
             )));
         }
-        let seconds = payload::seconds(max_age);
         self.shared.change(|state| state.set_max_age(seconds))
     }
 

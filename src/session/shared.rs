@@ -1,6 +1,7 @@
 //! What all handles of one session share.
 
 use std::{
+    cell::Cell,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -13,6 +14,16 @@ use super::{
     turn::{HasTurns, Turns},
 };
 use crate::error::Error;
+
+thread_local! {
+    static WRITES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Counts the writes of this thread, so that a loop which calls the user's code knows those that this code made itself: they come
+/// again each time, where other threads' end at some time.
+pub(super) fn writes_so_far() -> u64 {
+    WRITES.get()
+}
 
 /// The one allocation of a request's session: its state, and where it comes from.
 pub(crate) struct Shared<S: Source + ?Sized> {
@@ -95,6 +106,7 @@ impl<S: Source + ?Sized> Shared<S> {
             state.stored.late = true;
         }
         state.revision += 1;
+        WRITES.set(writes_so_far().wrapping_add(1));
         Ok(change(&mut state))
     }
 
@@ -130,8 +142,9 @@ impl<S: Source + ?Sized> Shared<S> {
         self.source.carries_max_age()
     }
 
-    /// The longest lifetime that a session may have of its own, if `wanted` is longer.
-    pub(crate) fn limit(&self, wanted: Duration) -> Option<Duration> {
+    /// The longest lifetime that a session may have of its own, if so many seconds are longer.
+    pub(crate) fn limit(&self, seconds: u32) -> Option<Duration> {
+        let wanted = Duration::from_secs(seconds.into());
         let limit = self.source.lifetime()?.clamp(wanted);
         (limit < wanted).then_some(limit)
     }
@@ -183,7 +196,8 @@ impl<S: Source + ?Sized> Shared<S> {
         self.lock().sealed
     }
 
-    /// The service failed, so there is no response: all that was not saved is dropped, even if a handle is left.
+    /// The request ended without a response: all that was not saved is dropped, so that a handle that is left does not write half of
+    /// what it was to be. A save that has begun goes on, with what it was asked for.
     pub(crate) fn forget(&self) {
         let mut state = self.lock();
         state.sealed = true;
