@@ -89,6 +89,15 @@ impl SessionRejection {
         self.advice().unwrap_or_default().to_owned()
     }
 
+    /// Returns the error, or `None` if the layers are at fault.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        match &self.0 {
+            Why::NotFetched(error) | Why::Error(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Returns the error; a layer that is missing becomes [`Error::Config`].
     #[must_use]
     pub fn into_error(self) -> Error {

@@ -4,6 +4,9 @@
 
 #[path = "support/daemon.rs"]
 mod daemon;
+#[cfg(all(feature = "sqlite", feature = "tracing"))]
+#[path = "support/events.rs"]
+mod events;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 #[path = "support/sql_servers.rs"]
 mod sql_servers;
@@ -99,6 +102,36 @@ async fn said_by_sqlite_each_sentence_once() {
     );
     store.migrate().await.unwrap();
     names_that_are_too_long_are_no_outage(&store).await;
+}
+
+/// `must_use` does not see it.
+#[cfg(all(feature = "sqlite", feature = "tracing"))]
+#[tokio::test]
+async fn said_that_a_sweeper_was_dropped_at_once() {
+    use std::time::Duration;
+
+    use http_session::store::SqlStore;
+
+    let store = SqlStore::connect("sqlite::memory:").await.unwrap();
+    store.migrate().await.unwrap();
+    events::listen();
+    let _ = store.sweep_every(Duration::from_secs(600)).unwrap();
+    let heard = events::heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(
+        heard[0].starts_with("WARN") && heard[0].contains("dropped before its first sweep"),
+        "{heard:?}"
+    );
+    // One that has swept goes without a word.
+    events::listen();
+    let mut one = Record::new(ticket(1).secret, 1, 2);
+    one.values = [("a", "1")].into_iter().collect();
+    store.create(&ticket(1).id, &one, None, 1).await.unwrap();
+    let sweeper = store.sweep_every(Duration::from_secs(600)).unwrap();
+    while store.delete_expired(NOW).await.unwrap() > 0 {}
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    drop(sweeper);
+    assert_eq!(events::heard(), [""; 0]);
 }
 
 #[cfg(feature = "redis")]

@@ -57,6 +57,21 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// | [`chunked`](Self::chunked) | 1 cookie | at most 4,096 bytes of name and value |
 /// | [`partitioned`](Self::partitioned), [`browser_session`](Self::browser_session) | off | |
 ///
+/// # Which layer goes where
+///
+/// The layer gives a session to all that stands **inside** of it: handlers, extractors, and middleware that reads the session,
+/// such as a `from_fn` that asks for a login. A `Router` runs the layer that is added last first, so the session layer is added
+/// *after* them; in a `ServiceBuilder`, where the first one runs first, before them.
+///
+/// | outside of it | inside of it |
+/// |---|---|
+/// | compression, tracing, request ids, limits of rate and size: nothing that needs the session | whatever reads or writes the session |
+/// | layers that change the response's body, unless [`on_error`](Self::on_error) is given | time-outs and `CatchPanicLayer`, so that their 5xx drops what a handler left half done |
+///
+/// On a `Router`, [`layer`](https://docs.rs/axum/0.8/axum/struct.Router.html#method.layer) is for all routes that were added before
+/// and for the fallback; `route_layer` leaves out the fallback, which has no session then, and neither has a route that is added
+/// later.
+///
 /// # Mistakes
 ///
 /// Settings that contradict each other or a standard are refused by [`build`](Self::build), which says why: call it last. A
@@ -178,6 +193,9 @@ impl<R> SessionLayer<R> {
     /// Names the cookie. By default `session`. The strongest prefix that the other attributes allow is put before it:
     /// `__Host-` with `Secure`, `Path=/` and no `Domain`, otherwise `__Secure-` with `Secure` (RFC 6265bis, section 4.1.3),
     /// and none for another framework's codec. Changing it ends all sessions.
+    ///
+    /// Browsers keep cookies by host name and not by port. Two programs on one host name, such as on two ports of `localhost`,
+    /// need two names: under one they overwrite each other's cookie, and each login ends the other's.
     pub fn cookie_name(self, name: impl Into<String>) -> Self {
         let name = name.into();
         self.set(|settings| {
@@ -218,7 +236,7 @@ impl<R> SessionLayer<R> {
     }
 
     /// With which requests from other sites the cookie is sent. By default `Lax`: only when the user follows a link.
-    /// `None` needs `Secure`, and makes forged requests your own problem.
+    /// `None` needs `Secure`, and then requests that other sites forge bring the cookie: check `Origin`, or use CSRF tokens.
     pub fn same_site(self, same_site: SameSite) -> Self {
         self.set(|settings| settings.attributes.same_site = same_site)
     }
@@ -249,8 +267,8 @@ impl<R> SessionLayer<R> {
     /// Splits a session that is too long for one cookie over up to this many, 1 to 4. By default 1: a longer session is
     /// [`Error::TooLarge`].
     ///
-    /// With 2 or more, what a higher setting wrote is still read, and tidied up when it is written again. With 1, no further
-    /// cookies are looked for: on the way there, go by 2 for one `max_age`.
+    /// With 2 or more, a session that a higher setting wrote is still read, and tidied up when it is written again. Before you go
+    /// back to 1, run with 2 for one `max_age`: with 1, the further cookies are neither read nor removed.
     ///
     /// Browsers keep 4,096 bytes of name and value per cookie and send all of it with each request, and what is between
     /// browser and server limits the whole request head: nginx 8 KB per line (`large_client_header_buffers`), Apache 8,190 bytes

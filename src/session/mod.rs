@@ -109,7 +109,12 @@ const LONGEST_NAME: usize = 1_024;
 /// ```
 ///
 /// For a test through the whole service, [`SessionLayer::cookie_header`](crate::SessionLayer::cookie_header) makes the
-/// `Cookie` header of a client that has a session already.
+/// `Cookie` header of a client that has a session already. `Debug` of a `Set-Cookie` header prints `Sensitive` instead of the
+/// value, in a failed `assert_eq!` as well as in a log: compare `to_str()`.
+///
+/// Over real HTTP, the cookie is `Secure`: curl and reqwest send such cookies to `localhost` and `127.0.0.1`, Python's `httpx`
+/// does not and says nothing, so a test client looks logged out. Give the layer under test
+/// [`secure(false)`](crate::SessionLayer::secure), or send the header by hand.
 #[derive(Clone)]
 #[must_use]
 pub struct Session {
@@ -146,8 +151,11 @@ impl Session {
 
     /// Sets the value under `key`. A new key comes after all others; a known one keeps its place.
     ///
-    /// JSON has one word for `None`, `()` and `Some(None)`: each is `null`, is there for [`contains_key`](Self::contains_key), and
-    /// is read as `Option<T>`, which is `None` then.
+    /// `None` is a value, too: it is kept as `null`, so [`contains_key`](Self::contains_key) is true, and it reads as
+    /// `get::<Option<T>>`, while `get::<T>` is [`Error::Type`]. `()` and `Some(None)` are the same `null`. To have nothing there,
+    /// call [`remove`](Self::remove).
+    ///
+    /// A struct that gets a new field needs `#[serde(default)]` on it, or what was written before cannot be read any more.
     ///
     /// # Errors
     ///
@@ -159,7 +167,8 @@ impl Session {
         self.shared.change_data(|state| state.data.set(key, value))
     }
 
-    /// Removes the value under `key`, if there is one. To have it as well: [`take`](Self::take).
+    /// Removes the value under `key`, if there is one, and returns nothing: [`take`](Self::take) returns the value, and needs
+    /// a stored session to be [loaded](Self::load) for it.
     ///
     /// # Errors
     ///
@@ -168,7 +177,8 @@ impl Session {
         self.shared.change_data(|state| state.data.remove(key))
     }
 
-    /// Removes the value under `key` and returns it: what a flash message needs.
+    /// Removes the value under `key` and returns it: what a flash message needs. ([`remove`](Self::remove) is for those who do
+    /// not need it.)
     ///
     /// # Errors
     ///
@@ -362,9 +372,12 @@ impl Session {
 
     // --- Its life.
 
-    /// Fetches the session from its store; the axum extractor has done so already. A session in a cookie is there, so this does
-    /// nothing; call it in code that should work with every kind of session. Several calls at the same time ask the store once,
-    /// and without a ticket in the request it is not asked at all.
+    /// Fetches the session from its store, once; the axum extractor has done so already. A session in a cookie is there, so this
+    /// does nothing; call it in code that should work with every kind of session. Several calls at the same time ask the store
+    /// once, and without a ticket in the request it is not asked at all.
+    ///
+    /// A second call does not ask again. A handle that is held for long, in a `WebSocket` say, goes on reading what was fetched,
+    /// and does not notice a logout elsewhere; [`update`](Self::update) does, with [`Error::Gone`].
     ///
     /// # Errors
     ///

@@ -1,6 +1,12 @@
 //! Deletes expired sessions in the background, for as long as somebody wants it.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
 
 use tokio::{
     runtime::Handle,
@@ -16,9 +22,10 @@ const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 /// Deletes expired sessions in the background until it is dropped; [`SqlStore::sweep_every`] makes it.
 #[derive(Debug)]
-#[must_use = "sessions are swept until this is dropped"]
+#[must_use = "expired sessions are deleted until this is dropped, and `let _ = ..` drops it at once: keep it in a variable"]
 pub struct Sweeper {
     task: JoinHandle<()>,
+    has_swept: Arc<AtomicBool>,
 }
 
 impl Sweeper {
@@ -29,18 +36,27 @@ impl Sweeper {
         let runtime = Handle::try_current().map_err(|_| {
             Error::config("sessions are swept on a Tokio runtime: call `sweep_every` where one is running")
         })?;
-        let task = runtime.spawn(sweep(store, period.min(LONGEST)));
-        Ok(Self { task })
+        let has_swept = Arc::new(AtomicBool::new(false));
+        let task = runtime.spawn(sweep(store, period.min(LONGEST), has_swept.clone()));
+        Ok(Self { task, has_swept })
     }
 }
 
 impl Drop for Sweeper {
     fn drop(&mut self) {
         self.task.abort();
+        // `must_use` does not see `let _ = ..`, which is the usual way to get here so soon.
+        if !self.has_swept.load(Ordering::Relaxed) {
+            event!(
+                WARN,
+                "a sweeper was dropped before its first sweep, so it will delete no expired sessions: keep it in a variable, \
+                 since `let _ = ..` drops it at once"
+            );
+        }
     }
 }
 
-async fn sweep(store: SqlStore, period: Duration) {
+async fn sweep(store: SqlStore, period: Duration, has_swept: Arc<AtomicBool>) {
     let mut ticks = interval(period);
     // After a long sweep there is a pause all the same.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -52,5 +68,6 @@ async fn sweep(store: SqlStore, period: Duration) {
         if let Err(error) = store.delete_expired(now).await {
             event!(ERROR, error = %error, "expired sessions could not be deleted; the next sweep tries again");
         }
+        has_swept.store(true, Ordering::Relaxed);
     }
 }
