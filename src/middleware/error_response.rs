@@ -37,13 +37,13 @@ impl Error {
 /// use std::convert::Infallible;
 /// use http::{Request, Response};
 /// use http_session::{Key, SessionLayer};
-/// use tower::{Layer as _, Service as _, service_fn};
+/// use tower::{Layer as _, Service, service_fn};
 ///
 /// struct NoDefault;
 ///
 /// let layer = SessionLayer::encrypted(Key::generate().unwrap());
 /// let mut service = layer.layer(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(NoDefault))));
-/// service.call(Request::new(()));
+/// let _ = Service::call(&mut service, Request::new(()));
 /// ```
 ///
 /// `.on_error(|_, response| response)` before `.layer` lets it compile, as does the session layer inside of the other one.
@@ -64,6 +64,8 @@ pub trait ErrorResponse<B>: Clone {
 #[non_exhaustive]
 pub struct DefaultErrorResponse;
 
+// So that the compiler says that there is no error response, with the way out, and not only that a body lacks `Default`.
+#[diagnostic::do_not_recommend]
 impl<B: Default> ErrorResponse<B> for DefaultErrorResponse {
     fn error_response(&mut self, error: Error, _: Response<B>) -> Response<B> {
         let mut response = Response::new(B::default());
