@@ -65,7 +65,12 @@ impl<K> Bound<K> {
         started
             .max_by_key(|&(at, (&from, _))| (from, at))
             .map(|(_, (_, key))| key)
-            .ok_or_else(|| Error::config("the codec was not bound to a layer"))
+            .ok_or_else(|| {
+                Error::config(
+                    "the codec was not bound to a layer: hand it to `SessionLayer::with_codec` or `also_accept` instead of \
+                     calling it",
+                )
+            })
     }
 
     /// The keys of this id; more than one if ids collide.
@@ -79,7 +84,9 @@ impl<K> Bound<K> {
 
 /// Its length in two bytes, then itself, so that no two lists of names run together.
 fn prefixed(text: &str) -> Result<Vec<u8>, Error> {
-    let len = u16::try_from(text.len()).map_err(|_| Error::config("a name is longer than 65,535 bytes"))?;
+    let len = u16::try_from(text.len()).map_err(|_| {
+        Error::config("a name is longer than 65,535 bytes: shorten the layer's `app` or its cookie's name")
+    })?;
     Ok([&len.to_be_bytes(), text.as_bytes()].concat())
 }
 
@@ -93,6 +100,6 @@ fn expand<const N: usize>(prk: &Prk, info: &[u8]) -> Result<[u8; N], Error> {
     let mut out = [0; N];
     prk.expand(&[info], Len(N))
         .and_then(|okm| okm.fill(&mut out))
-        .map_err(|_| Error::config("a key could not be derived"))?;
+        .map_err(|_| Error::config("a key could not be derived from this one: make another key"))?;
     Ok(out)
 }

@@ -112,7 +112,7 @@ impl Encrypted {
         let (clear, secret) = frame.split_at_mut(CLEAR);
         let tag = subkey(key, &salt)
             .and_then(|key| key.seal_in_place_separate_tag(nonce(), Aad::from(&*clear), secret).ok())
-            .ok_or_else(|| Error::codec("AES-256-GCM refused the session"))?;
+            .ok_or_else(|| Error::codec("AES-256-GCM refused the session as too long: keep less in it"))?;
         frame.extend_from_slice(tag.as_ref());
         frame::write(&frame, out);
         Ok(())

@@ -30,7 +30,8 @@ impl Signer {
                     .chain_update("signer")
                     .chain_update(secret)
                     .finalize();
-                Hmac::new_from_slice(&key).map_err(|_| Error::config("a key could not be derived"))
+                Hmac::new_from_slice(&key)
+                    .map_err(|_| Error::config("a key could not be derived from this secret: take another one"))
             })
             .collect::<Result<Vec<_>, Error>>()?;
         if keys.len() > MAX_KEYS {
@@ -44,7 +45,7 @@ impl Signer {
         let key = self
             .keys
             .first()
-            .ok_or_else(|| Error::config("the codec has no secret"))?;
+            .ok_or_else(|| Error::config("the codec has no secret: give it one"))?;
         let bytes = stamp.to_be_bytes();
         text.push('.');
         URL_SAFE_NO_PAD.encode_append(&bytes[stamp.leading_zeros() as usize / 8..], text);

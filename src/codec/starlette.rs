@@ -192,10 +192,12 @@ impl Codec for Starlette {
     }
 
     fn encode(&self, payload: &Payload, cookie: &mut Outgoing<'_>) -> Result<(), Error> {
-        let signer = self
-            .signer
-            .as_ref()
-            .ok_or_else(|| Error::config("the codec was not bound to a layer"))?;
+        let signer = self.signer.as_ref().ok_or_else(|| {
+            Error::config(
+                "the codec was not bound to a layer: hand it to `SessionLayer::with_codec` or `also_accept` instead of \
+                     calling it",
+            )
+        })?;
         let start = cookie.line.len();
         STANDARD.encode_append(python_json::respell(payload.json()).as_bytes(), cookie.line);
         let stamp = (payload.meta.issued.unwrap_or(0) / 1000).saturating_sub(self.backdate.into());

@@ -59,7 +59,7 @@ impl Attributes {
         }
         if name.len() > MAX_NAME {
             return refuse(format!(
-                "the cookie name is {} bytes long and {MAX_NAME} is the most: it takes room from the value",
+                "the cookie name is {} bytes long and {MAX_NAME} is the most, as it takes room from the value: shorten it",
                 name.len()
             ));
         }
@@ -98,7 +98,7 @@ impl Attributes {
         let refuse = |reason: String| Err(Error::config(reason));
         if self.path.len() > MAX_PATH {
             return refuse(format!(
-                "the path is {} bytes long and browsers ignore more than {MAX_PATH}",
+                "the path is {} bytes long and browsers ignore more than {MAX_PATH}: shorten it",
                 self.path.len()
             ));
         }

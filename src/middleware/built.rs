@@ -93,7 +93,7 @@ impl Built {
                     .any(|part| HeaderValue::from_str(part).is_err())
                 {
                     return Err(Error::config(
-                        "the codec spells its cookie with characters that may not stand in a header",
+                        "the codec spells its cookie with characters that may not stand in a header: change its `spelling`",
                     ));
                 }
                 (live, removal)
@@ -210,7 +210,8 @@ impl Reader {
         }
         if let Some(suffix) = format.companions.iter().find(|suffix| !is_name(suffix)) {
             return Err(Error::config(format!(
-                "{suffix:?} may not stand in a cookie's name, and the codec wants a companion cookie of that name"
+                "{suffix:?} may not stand in a cookie's name, and the codec wants a companion cookie of that name: change its \
+                 `format`"
             )));
         }
         Ok(Self {

@@ -124,7 +124,7 @@ pub(super) fn check_lifetime(settings: &Settings, format: &Format) -> Result<(),
         || is_zero(settings.max_age_limit)
         || is_zero(settings.absolute_lifetime)
     {
-        return refuse("a lifetime of less than one second ends every session at once");
+        return refuse("a lifetime of less than one second ends every session at once: give it a second or more");
     }
     if settings.max_age.is_some() && !format.issued {
         return refuse(

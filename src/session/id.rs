@@ -65,7 +65,7 @@ pub struct ParseSessionIdError(());
 
 impl fmt::Display for ParseSessionIdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a session's id, which is 64 lower-case hex digits")
+        f.write_str("the text is not a session's id: it needs 64 lower-case hex digits, as `SessionId` prints them")
     }
 }
 

@@ -31,7 +31,9 @@ pub struct Sweeper {
 impl Sweeper {
     pub(super) fn start(store: SqlStore, period: Duration) -> Result<Self, Error> {
         if period.is_zero() {
-            return Err(Error::config("the time between two sweeps must not be zero"));
+            return Err(Error::config(
+                "the time between two sweeps must not be zero: ten minutes will do",
+            ));
         }
         let runtime = Handle::try_current().map_err(|_| {
             Error::config("sessions are swept on a Tokio runtime: call `sweep_every` where one is running")
