@@ -401,8 +401,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`], [`Error::Random`], [`Error::Codec`], [`Error::Store`]: the changes are still to be committed, and the
-    /// client keeps the session it has. [`Error::Gone`] if another request ended or renewed the stored session meanwhile: it is
+    /// [`Error::TooLarge`], [`Error::Value`], [`Error::Random`], [`Error::Codec`], [`Error::Store`]: the changes are still to be
+    /// committed, and the client keeps the session it has. [`Error::Gone`] if another request ended or renewed the stored session meanwhile: it is
     /// empty now. [`Error::HeadersSent`] if it is too late.
     pub async fn save(&self) -> Result<(), Error> {
         if self.shared.is_stored() {
