@@ -93,6 +93,7 @@ fn every_error() -> Vec<Error> {
         Error::store(Pool(refused())),
         Error::NotLoaded,
         Error::Gone,
+        Error::Unreadable,
     ];
     let response = send(&large, "", |session| {
         session.insert("user", "x".repeat(5_000)).unwrap();

@@ -7,6 +7,9 @@ mod daemon;
 #[cfg(all(feature = "sqlite", feature = "tracing"))]
 #[path = "support/events.rs"]
 mod events;
+#[cfg(feature = "redis")]
+#[path = "support/redis_server.rs"]
+mod redis_server;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 #[path = "support/sql_servers.rs"]
 mod sql_servers;
@@ -144,6 +147,14 @@ async fn said_by_redis_each_sentence_once() {
     if let Ok(connected) = connecting.await {
         is_outage(&connected.unwrap_err(), "refused");
     }
+    let Some(mut server) = redis_server::Server::start(&[]) else {
+        return;
+    };
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    server.kill();
+    let error = store.load(&ticket(1), NOW).await.unwrap_err();
+    assert!(matches!(error, Error::Store { .. }));
+    chain(&error);
 }
 
 #[cfg(feature = "postgres")]

@@ -193,7 +193,8 @@ impl Session {
     /// Sets the value under `key`. A new key comes after all others; a known one keeps its place.
     ///
     /// `None` is a value, too: it is kept as `null`, so [`contains_key`](Self::contains_key) is true, and it reads as
-    /// `get::<Option<T>>`, while `get::<T>` is [`Error::Type`]. To have nothing there, call [`remove`](Self::remove).
+    /// `get::<Option<T>>`, while `get::<T>` is [`Error::Type`]. `()` and `Some(None)` are the same `null`. To have nothing there,
+    /// call [`remove`](Self::remove).
     ///
     /// A struct that gets a new field needs `#[serde(default)]` on it, or what was written before cannot be read any more.
     ///
@@ -453,8 +454,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`], [`Error::Random`], [`Error::Codec`], [`Error::Store`]: the changes are still to be committed, and the
-    /// client keeps the session it has. [`Error::Gone`] if another request ended or renewed the stored session meanwhile: it is
+    /// [`Error::TooLarge`], [`Error::Value`], [`Error::Random`], [`Error::Codec`], [`Error::Store`]: the changes are still to be
+    /// committed, and the client keeps the session it has. [`Error::Gone`] if another request ended or renewed the stored session meanwhile: it is
     /// empty now. [`Error::HeadersSent`] if it is too late.
     pub async fn save(&self) -> Result<(), Error> {
         if self.shared.is_stored() {

@@ -122,6 +122,9 @@ pub use crate::session::{SessionId, Values};
 ///
 /// # Errors
 ///
+/// A store that works and cannot keep what it is given (a value that is too large, a key that is too long) answers
+/// [`Error::value`], which is a 422 and no outage.
+///
 /// A store that cannot tell answers [`Error::store`], never "missing": a store that is down is not an empty session. A failed
 /// step may have been taken all the same (the answer was lost), but never half of it.
 pub trait Store: Send + Sync + 'static {
