@@ -24,9 +24,11 @@ fn cookie(payload: &[u8]) -> String {
     format!("session={}", sign(SECRET, payload, START / 1000))
 }
 
+type Write = fn(&Session) -> Result<(), Error>;
+
 /// Every way to write.
-fn writes() -> Vec<(&'static str, fn(&Session) -> Result<(), Error>)> {
-    vec![
+fn writes() -> [(&'static str, Write); 6] {
+    [
         ("insert", |session| session.insert("rust", 1)),
         ("remove", |session| session.remove("user")),
         ("renew", Session::renew),

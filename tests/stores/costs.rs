@@ -23,7 +23,7 @@ pub async fn row_26_what_is_no_ticket_never_reaches_the_store(world: &World) {
         &format!("{good}A"),
         &format!("{good}="),
         &format!("{}=", &good[1..]),
-        &format!("\"{good}\""),
+        &format!("\"\"{good}\"\""),
         &good.replace(|char: char| char.is_alphanumeric(), "+"),
         &"%41".repeat(32),
         &"{\"n\":1}".repeat(10)[..64],
