@@ -1,12 +1,13 @@
 //! How the cost of reading one key grows with what else there is: keys in the session, other cookies, keys in the ring, and
-//! cookies that one session is split over. Each should grow as the work does, and not faster.
+//! cookies that one session is split over; and how the cost of many keys in one request grows with their number. Each should grow
+//! as the work does, and not faster.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod support;
 
 use std::hint::black_box;
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 use http_session::{Key, KeyRing, Session, SessionLayer};
 use support::{Handler, drive, headers, request};
@@ -111,5 +112,96 @@ fn benches(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(growth, benches);
+/// A form of so many fields that is copied into a session.
+fn filled(keys: &[String]) -> Session {
+    let session = Session::new();
+    for key in keys {
+        session.insert(key, 17).unwrap();
+    }
+    session
+}
+
+/// What is done to a session of these keys.
+type Deed = fn(&Session, &[String]);
+
+fn many(criterion: &mut Criterion) {
+    let deeds: [(&str, Deed); 3] = [
+        ("insert", |_, keys| drop(black_box(filled(keys)))),
+        ("read each key", |session, keys| {
+            for key in keys {
+                assert_eq!(session.get::<u8>(key).unwrap(), Some(17));
+            }
+        }),
+        ("remove and set each key", |session, keys| {
+            for key in keys {
+                session.remove(key).unwrap();
+                session.insert(key, 17).unwrap();
+            }
+        }),
+    ];
+    for (what, deed) in deeds {
+        let mut group = criterion.benchmark_group(format!("many keys, {what}"));
+        for count in [100_usize, 1_000, 4_000, 16_000] {
+            let keys: Vec<String> = (0..count).map(|n| format!("k{n}")).collect();
+            group.throughput(Throughput::Elements(count as u64));
+            group.bench_function(count.to_string(), |bencher| {
+                bencher.iter_batched_ref(|| filled(&keys), |session| deed(session, &keys), BatchSize::LargeInput);
+            });
+        }
+        group.finish();
+    }
+    #[cfg(feature = "memory")]
+    stored::many(criterion);
+}
+
+/// A stored session, each key of which is read in the request that has fetched it.
+#[cfg(feature = "memory")]
+mod stored {
+    use std::convert::Infallible;
+
+    use http::{Request, Response, header::SET_COOKIE};
+    use http_session::store::MemoryStore;
+    use tower::service_fn;
+
+    use super::*;
+
+    pub(super) fn many(criterion: &mut Criterion) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let mut group = criterion.benchmark_group("many keys, read each key of a stored session");
+        for count in [100_usize, 1_000, 4_000, 16_000] {
+            let layer = SessionLayer::with_store(MemoryStore::new()).build().unwrap();
+            let handle = async |request: Request<()>| {
+                let session = request.extensions().get::<Session>().unwrap().clone();
+                session.load().await.unwrap();
+                if session.is_new().unwrap() {
+                    (0..count).for_each(|n| session.insert(&format!("k{n}"), 17).unwrap());
+                } else {
+                    for n in 0..count {
+                        assert_eq!(session.get::<u8>(&format!("k{n}")).unwrap(), Some(17));
+                    }
+                }
+                Ok::<_, Infallible>(Response::new(()))
+            };
+            let ask = |request: Request<()>| {
+                runtime.block_on(async {
+                    let mut service = layer.layer(service_fn(handle));
+                    tower::Service::call(&mut service, request).await.unwrap()
+                })
+            };
+            let response = ask(Request::new(()));
+            let line = response.headers()[SET_COOKIE].to_str().unwrap();
+            let headers = headers(Some(line.split(';').next().unwrap()));
+            group.throughput(Throughput::Elements(count as u64));
+            group.bench_function(count.to_string(), |bencher| {
+                bencher.iter_batched(|| request(&headers), ask, BatchSize::SmallInput);
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(growth, benches, many);
 criterion_main!(growth);

@@ -19,7 +19,7 @@ use axum::{
     response::{Html, Redirect},
     routing::{get, post},
 };
-use http_session::{Error, Key, Session, SessionLayer, Until, codec};
+use http_session::{Error, Key, Session, SessionLayer, Until};
 use serde::Deserialize;
 
 #[tokio::main]
@@ -40,14 +40,15 @@ async fn main() -> Result<(), Box<dyn StdError>> {
 
 fn sessions() -> Result<SessionLayer, Box<dyn StdError>> {
     let secret = env::var("SESSION_SECRET")?;
+    // What `SessionMiddleware` was given in `app.py`.
+    let before = SessionLayer::starlette(secret);
     let layer = match env::var("PYTHON_GONE_AT") {
         // While a Python route is left: what it reads and writes.
-        Err(_) => SessionLayer::starlette(secret),
+        Err(_) => before,
         // After that: what it wrote is read, and written as one's own.
         Ok(gone_at) => {
             let gone_at = SystemTime::UNIX_EPOCH + Duration::from_secs(gone_at.parse()?);
-            SessionLayer::encrypted(Key::from_env("SESSION_KEY")?)
-                .also_accept(codec::Starlette::new(secret), Until::date(gone_at))
+            SessionLayer::encrypted(Key::from_env("SESSION_KEY")?).also_accept(before, Until::date(gone_at))
         }
     };
     Ok(layer.build()?)

@@ -80,7 +80,7 @@ impl Codec for Encrypted {
 
     fn encode(&self, payload: &Payload, cookie: &mut Outgoing<'_>) -> Result<(), Error> {
         let salt: [u8; SALT] = random()?;
-        self.seal(payload, salt, cookie.now, cookie.line)
+        self.seal(payload, salt, cookie.clock, cookie.line)
     }
 
     fn format(&self) -> Format {
@@ -101,8 +101,14 @@ impl Codec for Encrypted {
 
 impl Encrypted {
     /// Encrypts under this salt, which must be new: `encode` draws one, known answers bring theirs.
-    pub(super) fn seal(&self, payload: &Payload, salt: [u8; SALT], now: Millis, out: &mut String) -> Result<(), Error> {
-        let (id, key) = self.keys.signing(now)?;
+    pub(super) fn seal(
+        &self,
+        payload: &Payload,
+        salt: [u8; SALT],
+        clock: &dyn Fn() -> Millis,
+        out: &mut String,
+    ) -> Result<(), Error> {
+        let (id, key) = self.keys.signing(clock)?;
         let len = CLEAR + META + payload.json.len() + TAG;
         let mut frame = Vec::with_capacity(len);
         frame.extend_from_slice(&frame::head(Kind::Encrypted, *id, len)?);

@@ -59,7 +59,7 @@ pub struct Outgoing<'a> {
     pub(crate) line: &'a mut String,
     pub(crate) companions: &'a mut Vec<String>,
     /// Which of the keys signs is a matter of the clock, and not of the time that is written.
-    pub(crate) now: Millis,
+    pub(crate) clock: &'a dyn Fn() -> Millis,
 }
 
 impl Outgoing<'_> {

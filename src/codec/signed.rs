@@ -68,7 +68,7 @@ impl Codec for Signed {
     }
 
     fn encode(&self, payload: &Payload, cookie: &mut Outgoing<'_>) -> Result<(), Error> {
-        let (id, key) = self.keys.signing(cookie.now)?;
+        let (id, key) = self.keys.signing(cookie.clock)?;
         let len = HEAD + META + payload.json.len() + TAG;
         let mut frame = Vec::with_capacity(len);
         frame.extend_from_slice(&frame::head(Kind::Signed, *id, len)?);

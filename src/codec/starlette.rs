@@ -85,12 +85,14 @@ const BACKDATE: u32 = 2;
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
-/// use http_session::{Key, SessionLayer, Until, codec};
+/// use http_session::{Key, SessionLayer, Until};
 ///
 /// # let key = Key::generate()?;
 /// # let last_python_route_gone = SystemTime::now();
+/// // With everything from the table above that the middleware was given.
+/// let before = SessionLayer::starlette("...").cookie_name("sid").domain("example.com");
 /// let layer = SessionLayer::encrypted(key)
-///     .also_accept(codec::Starlette::new("..."), Until::date(last_python_route_gone))
+///     .also_accept(before, Until::date(last_python_route_gone))
 ///     .build()?;
 /// # Ok::<(), http_session::Error>(())
 /// ```
@@ -163,7 +165,8 @@ impl Starlette {
     }
 
     /// Starlette's `max_age` to the letter, in seconds, in place of the layer's: with 0 a cookie is good within the second it
-    /// was written in, and with a negative one never. In [`also_accept`](crate::SessionLayer::also_accept) the layer's counts.
+    /// was written in, and with a negative one never. In [`also_accept`](crate::SessionLayer::also_accept) it counts besides the
+    /// reading layer's if a whole layer is handed over, and does not if the codec alone is.
     pub fn max_age(mut self, seconds: i64) -> Self {
         self.max_age = Some(seconds);
         self

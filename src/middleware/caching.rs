@@ -16,14 +16,10 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NEVER: HeaderValue = HeaderValue::from_static("0");
 
 /// Headers for one kind of cache whose names do not say so: the one before RFC 9213, and those of Akamai and nginx.
-const OTHERS: [HeaderName; 3] = [
-    HeaderName::from_static("surrogate-control"),
-    HeaderName::from_static("edge-control"),
-    X_ACCEL_EXPIRES,
-];
+const OTHERS: [&str; 3] = ["surrogate-control", "edge-control", X_ACCEL_EXPIRES];
 
 /// Takes a number of seconds and no directives.
-const X_ACCEL_EXPIRES: HeaderName = HeaderName::from_static("x-accel-expires");
+const X_ACCEL_EXPIRES: &str = "x-accel-expires";
 
 /// The end of the names by which RFC 9213 addresses one kind of cache.
 const TARGETED: &str = "-cache-control";
@@ -107,7 +103,8 @@ pub(super) fn is_public(headers: &HeaderMap) -> bool {
 
 /// Whether the header is for one kind of cache only.
 fn is_targeted(name: &HeaderName) -> bool {
-    name.as_str().ends_with(TARGETED) || OTHERS.contains(name)
+    let name = name.as_str();
+    name.ends_with(TARGETED) || OTHERS.contains(&name)
 }
 
 fn forbids(targeted: &HeaderValue) -> bool {

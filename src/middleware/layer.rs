@@ -381,6 +381,9 @@ impl<R> SessionLayer<R> {
 
     /// Also reads what another codec wrote, and never writes it: for a change of format, name or key. Call it once for each.
     ///
+    /// Best is to hand over the layer of before, with all of its settings: a codec alone does not know where its cookie was set, nor
+    /// under which name. See [`Fallback`].
+    ///
     /// A fallback under this layer's own name is tried on cookies that are not the layer's; one under another name is looked
     /// at only if there is no cookie under the layer's own. When the session is written or removed, the cookies of all accepted
     /// names that came with the request are removed.
@@ -392,12 +395,13 @@ impl<R> SessionLayer<R> {
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
-    /// use http_session::{Fallback, Key, SessionLayer, Until, codec};
+    /// use http_session::{Key, SessionLayer, Until};
     ///
     /// let (old, new) = (Key::generate()?, Key::generate()?);
     /// let deployed = SystemTime::now() + Duration::from_secs(3600);
+    /// let before = SessionLayer::signed(old).cookie_name("sid");
     /// let layer = SessionLayer::encrypted(new)
-    ///     .also_accept(Fallback::new(codec::Signed::new(old)).cookie_name("sid"), Until::date(deployed))
+    ///     .also_accept(before, Until::date(deployed))
     ///     .build()?;
     /// # Ok::<(), http_session::Error>(())
     /// ```

@@ -92,13 +92,17 @@ impl<S: Source + ?Sized> Shared<S> {
 
     /// The one way in for changes that a store can keep even after the response has left.
     pub(crate) fn change_data<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
-        self.opened()?.check_readable()?;
-        self.change_or_end(change)
+        let state = self.opened()?;
+        state.check_readable()?;
+        Self::change_opened(state, change)
     }
 
     /// The same for what may end a session that cannot be read.
     pub(crate) fn change_or_end<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
-        let mut state = self.opened()?;
+        Self::change_opened(self.opened()?, change)
+    }
+
+    fn change_opened<T>(mut state: MutexGuard<'_, State>, change: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
         if state.sealed {
             if !state.stored.is_held() {
                 return Err(Error::HeadersSent);

@@ -24,11 +24,11 @@ fn cookie(payload: &[u8]) -> String {
     format!("session={}", sign(SECRET, payload, START / 1000))
 }
 
-/// Every way to write.
 type Write = fn(&Session) -> Result<(), Error>;
 
-fn writes() -> Vec<(&'static str, Write)> {
-    vec![
+/// Every way to write.
+fn writes() -> [(&'static str, Write); 6] {
+    [
         ("insert", |session| session.insert("rust", 1)),
         ("remove", |session| session.remove("user")),
         ("renew", Session::renew),

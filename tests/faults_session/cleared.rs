@@ -99,7 +99,8 @@ async fn fault_a3_what_is_set_after_a_clear_counts() {
         })
         .await;
         let record = world.store.record();
-        assert_eq!((record.owner.as_deref(), record.label), (Some("alice"), None));
+        assert_eq!((record.owner.is_some(), record.label), (true, None));
+        assert_eq!(world.layer.sessions_of("alice").await.unwrap().len(), 1);
         assert_eq!(record.authenticated, Some(START + 60_000));
         assert_eq!((record.max_age, record.values.iter().count()), (Some(600), 0));
         assert_eq!(jar.0.len(), 1);
