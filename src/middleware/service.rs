@@ -86,12 +86,13 @@ where
     }
 }
 
-/// The innermost session of all layers that are tagged: another layer cannot look under a tag that it does not know.
+/// The innermost session of all layers that are tagged: another layer cannot look under a tag that
+/// it does not know.
 #[derive(Clone)]
 struct InnermostTagged(Session);
 
-/// Puts a session into the request and returns what is to be committed: nothing if a clone of the layer stands further out, whose
-/// session goes on and which writes it.
+/// Puts a session into the request and returns what is to be committed: nothing if a clone of the
+/// layer stands further out, whose session goes on and which writes it.
 fn enter<B>(built: &Arc<Built>, place: Place, request: &mut Request<B>) -> Option<Arc<Shared<Incoming>>> {
     let extensions = request.extensions();
     let visible = (place.find)(extensions);

@@ -1,4 +1,5 @@
-//! What a cleared session leaves to whoever comes after it, and what is set between an end and its commit.
+//! What a cleared session leaves to whoever comes after it, and what is set between an end and its
+//! commit.
 
 use std::{collections::BTreeMap, time::Duration};
 

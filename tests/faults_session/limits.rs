@@ -1,4 +1,5 @@
-//! Waits and loops that had no end, lifetimes above the limit, and what is written after a load that failed.
+//! Waits and loops that had no end, lifetimes above the limit, and what is written after a load
+//! that failed.
 
 use std::{
     future::Future,
@@ -205,7 +206,8 @@ async fn fault_f7_remember_me_outlives_the_browser_and_all_others_do_not() {
                 told
             );
             assert_eq!(lines[0].contains("Max-Age"), ticked, "{lines:?}");
-            // A later write says so again, when the browser would otherwise drop the cookie too soon.
+            // A later write says so again, when the browser would otherwise drop the cookie too
+            // soon.
             clock.advance(DAY / 2);
             let response = visit(&mut jar, &layer, async |session: Session| {
                 session.load().await.unwrap();
