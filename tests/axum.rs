@@ -380,7 +380,7 @@ async fn an_error_leaves_a_handler_through_a_question_mark() {
     let error = parts.extensions.get::<Error>().expect("for other layers to see");
     assert!(matches!(error, Error::Type { key, .. } if key == "visits"), "{error}");
     // A request that failed keeps nothing, unless it is told to.
-    assert!(support::set_cookies(&parts.headers).is_empty());
+    assert!(set_cookies(&parts.headers).is_empty());
     let layer = layer.keep_on_server_error();
     let router = Router::new().route("/", get(wrong_type)).layer(layer.clone());
     let (parts, _) = ask(router, "/").await;

@@ -87,7 +87,7 @@ pub(crate) trait Source: Send + Sync {
     fn spawner(&self) -> Option<Spawner> {
         None
     }
-    /// As long as anybody waits for somebody else's load or save.
+    /// As long as a caller waits for another one's load or save.
     fn patience(&self) -> Answer<'_, ()> {
         Box::pin(pending())
     }

@@ -224,7 +224,7 @@ async fn fault_f7_remember_me_outlives_the_browser_and_all_others_do_not() {
             let response = ask(&layer, &jar.header("/"), async |session: Session| {
                 session.load().await.unwrap();
                 assert_eq!(session.is_new().unwrap(), !ticked);
-                // A logout ends that, too: whoever is next is not remembered.
+                // A logout ends that, too: the next user is not remembered.
                 session.clear().unwrap();
                 session.insert("flash", 1).unwrap();
                 ok()

@@ -91,7 +91,7 @@ struct Left {
 type Meta = (Option<String>, Option<String>, Option<u64>, Option<u32>, u64, u64);
 
 impl Table {
-    /// Somebody's session, or with `named` false one that nobody has logged in to.
+    /// A user's session, or, unless `named`, one without a login.
     async fn new(named: bool) -> Self {
         let World { layer, store, clock } = world();
         let mut jar = Jar::new();
