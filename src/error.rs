@@ -68,9 +68,10 @@ pub enum Error {
         /// The most that the layer's settings allow, in bytes.
         limit: usize,
     },
-    /// The response head has been sent, or the request is over, so a change can no longer reach the client; nor can a session be
-    /// read for the first time, since no cache was told that the response is one user's. After a switch of protocols (101), or
-    /// where the request was a `CONNECT`, no cache keeps it, and reads go on.
+    /// The response head has been sent, or the request is over, so a change can no longer reach the
+    /// client; nor can a session be read for the first time, since no cache was told that the
+    /// response is one user's. After a switch of protocols (101), or where the request was a
+    /// `CONNECT`, no cache keeps it, and reads go on.
     HeadersSent,
     /// The operating system's random source failed. Nothing was written.
     Random,

@@ -1,5 +1,6 @@
-//! Faults of sessions that were found in use, each with its siblings: requests that fail, sessions that are cleared, layers that
-//! stand twice on a request, waits and loops without an end, and commits that are cut off.
+//! Faults of sessions that were found in use, each with its siblings: requests that fail, sessions
+//! that are cleared, layers that stand twice on a request, waits and loops without an end, and
+//! commits that are cut off.
 #![cfg(feature = "tokio")]
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 

@@ -513,18 +513,67 @@ async fn a_timeout_around_the_layer_drops_the_session_with_the_handler() {
 }
 
 #[tokio::test]
-async fn rule_21_a_timeout_within_the_layer_keeps_nothing() {
-    let (started, _started) = mpsc::unbounded_channel();
-    let (dropped, _dropped) = mpsc::unbounded_channel();
-    let service = ServiceBuilder::new()
-        .layer(layer())
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::GATEWAY_TIMEOUT,
-            Duration::from_millis(1),
-        ))
-        .service(hanging(started, dropped));
-    let mut client = Client::http1(tcp::http1(service).await);
-    let answer = client.get("/").await;
-    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
-    assert_eq!(client.jar.0, []);
+async fn rule_21_a_timeout_within_the_layer_drops_what_the_handler_wrote_unless_it_is_told_to_keep_it() {
+    for (layer, kept) in [(layer(), 0), (layer().keep_on_server_error(), 1)] {
+        let (started, _started) = mpsc::unbounded_channel();
+        let (dropped, _dropped) = mpsc::unbounded_channel();
+        let service = ServiceBuilder::new()
+            .layer(layer)
+            .layer(TimeoutLayer::with_status_code(
+                StatusCode::GATEWAY_TIMEOUT,
+                Duration::from_millis(1),
+            ))
+            .service(hanging(started, dropped));
+        let mut client = Client::http1(tcp::http1(service).await);
+        let answer = client.get("/").await;
+        assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(client.jar.0.len(), kept);
+    }
+}
+
+#[tokio::test]
+async fn fault_f12_a_session_is_read_for_the_first_time_after_the_upgrade() {
+    let layer = layer();
+    let service = service_fn(move |mut request: Request<Incoming>| async move {
+        if request.uri().path() != "/upgrade" {
+            return app(request).await;
+        }
+        let session = session_of(&request);
+        let upgraded = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let mut io = TokioIo::new(upgraded.await.unwrap());
+            let mut line = [0; 5];
+            io.read_exact(&mut line).await.unwrap();
+            // The 101 has left long ago, and nobody has looked at the session.
+            let keys = session.keys().unwrap().join(" ");
+            io.write_all(keys.as_bytes()).await.unwrap();
+        });
+        let response = Response::builder()
+            .status(StatusCode::SWITCHING_PROTOCOLS)
+            .header(CONNECTION, "upgrade")
+            .header(UPGRADE, "echo")
+            .body(Full::default());
+        Ok::<_, Infallible>(response.unwrap())
+    });
+    let addr = tcp::http1(layer.layer(service)).await;
+    let mut client = Client::http1(addr);
+    client.get("/").await;
+    let stream = TcpStream::connect(addr).await.unwrap();
+    let (mut sending, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection.with_upgrades());
+    let request = Request::get("/upgrade")
+        .header("host", addr.to_string())
+        .header(COOKIE, client.jar.header("/"))
+        .header(CONNECTION, "upgrade")
+        .header(UPGRADE, "echo")
+        .body(Full::<Bytes>::default());
+    let response = sending.send_request(request.unwrap()).await.unwrap();
+    assert!(!response.headers().contains_key(SET_COOKIE));
+    let mut io = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+    io.write_all(b"hello").await.unwrap();
+    let mut keys = String::new();
+    io.read_to_string(&mut keys).await.unwrap();
+    assert_eq!(keys, "visits");
 }

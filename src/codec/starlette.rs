@@ -119,6 +119,12 @@ const BACKDATE: u32 = 2;
 ///   `update` with nothing.
 /// - A change inside a nested list or dictionary is written, since the whole value is inserted; Starlette does not notice it.
 /// - Clearing a session removes the cookie even if it was not valid.
+/// - A response of 500 and above writes nothing but the removal of a session that was cleared or
+///   destroyed. Starlette asks who made the response: one that the application sent, as it does of
+///   an `HTTPException(500)`, carries the session as it is by then; where the handler raised any
+///   other exception, the response is made outside of the middleware and carries nothing, not even
+///   the removal. With [`keep_on_server_error`](crate::SessionLayer::keep_on_server_error) every
+///   response carries the session.
 /// - A cookie of more than 4,096 bytes is an error; Starlette writes it, and the browser drops it.
 /// - The stamp is two seconds in the past, see [`backdate`](Self::backdate).
 /// - `Cache-Control: private` is added, so that no shared cache keeps a user's page or cookie.

@@ -344,8 +344,10 @@ impl<R> SessionLayer<R> {
     /// Whether the cookie is written without `Max-Age`, so that the browser drops it when it is closed (many restore it all
     /// the same). Off by default. The server's limits hold as ever.
     ///
-    /// A session that was given a lifetime of its own with [`Session::set_max_age`](crate::Session::set_max_age) has a `Max-Age`
-    /// all the same: "remember me", ticked. Set [`max_age_limit`](Self::max_age_limit) to the longest that it may be.
+    /// A session that was given a lifetime of its own with
+    /// [`Session::set_max_age`](crate::Session::set_max_age) has a `Max-Age` all the same:
+    /// "remember me", ticked. Set [`max_age_limit`](Self::max_age_limit) to the longest that it may
+    /// be.
     pub fn browser_session(self, browser_session: bool) -> Self {
         self.set(|settings| settings.browser_session = browser_session)
     }
@@ -410,21 +412,22 @@ impl<R> SessionLayer<R> {
         self.set(|settings| settings.fallbacks.push((fallback, until)))
     }
 
-    /// Writes changes even if the response has a status of 500 or above. By default a request that failed keeps nothing, as
-    /// its other transactions do: a handler that returned `Err`, a panic or a time-out that a layer further in made a response
-    /// of.
+    /// Writes changes even if the response has a status of 500 or above. By default a request that
+    /// failed keeps nothing, as its other transactions do: a handler that returned `Err`, a panic
+    /// or a time-out that a layer further in made a response of.
     ///
-    /// | | below 500 | 500 and above | the service returned `Err` |
+    /// | | below 500 | 500 and above | no response (`Err`, hung up) |
     /// |---|---|---|---|
     /// | what was changed | written | dropped | dropped |
-    /// | what [`save`](crate::Session::save) or [`update`](crate::Session::update) has committed | stays | stays | stays in a store; a cookie is lost |
-    /// | [`destroy`](crate::Session::destroy) | ended | ended, and what was set since is dropped | dropped |
-    /// | [`clear`](crate::Session::clear) with nothing set since | ended | ended | dropped |
-    /// | `clear` with something set since | written | dropped | dropped |
+    /// | what [`save`](crate::Session::save) has committed | stays | stays | stays in a store |
+    /// | in a store, what [`update`](crate::Session::update) has committed | stays | stays | stays |
+    /// | [`destroy`](crate::Session::destroy) | ended | ended; what was set since is dropped | dropped |
+    /// | [`clear`](crate::Session::clear), nothing set since | ended | ended | dropped |
+    /// | `clear`, something set since | written | dropped | dropped |
     ///
-    /// An end is carried out, since a logout that failed half-way must not leave anybody logged in. A service that wants to
-    /// keep something although it fails, such as the number of failed attempts, calls `save`. The status is what this layer
-    /// sees: gRPC's errors are 200.
+    /// An end is carried out, since a logout that failed half-way must not leave anybody logged in.
+    /// A service that wants to keep something although it fails, such as the number of failed
+    /// attempts, calls `save`. The status is what this layer sees: gRPC's errors are 200.
     pub fn keep_on_server_error(self) -> Self {
         self.set(|settings| settings.keeps_on_server_error = true)
     }

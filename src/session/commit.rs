@@ -23,8 +23,9 @@ use crate::error::Error;
 pub(crate) enum When {
     /// A handler asked for it.
     Saved,
-    /// The response is ready. If the request `failed`, changes that were not saved are dropped and only an end is carried out; a
-    /// save that has begun is waited for. With `alone`, nobody has a handle any more.
+    /// The response is ready. If the request `failed`, changes that were not saved are dropped and
+    /// only an end is carried out; a save that has begun is waited for. With `alone`, nobody has a
+    /// handle any more.
     Answered { failed: bool, refresh: bool, alone: bool },
 }
 
@@ -274,7 +275,8 @@ impl Sharing {
         state.stored.behind == Behind::Unloaded && state.is_order_due()
     }
 
-    /// After a load that failed nothing is written until one succeeds, not even what was changed before it.
+    /// After a load that failed nothing is written until one succeeds, not even what was changed
+    /// before it.
     fn check_loaded(&self) -> Result<(), Error> {
         let state = self.lock();
         match &state.stored.failed {

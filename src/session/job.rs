@@ -33,7 +33,8 @@ impl Spawner {
     }
 }
 
-/// A commit that nobody waits for. Dropped before its end, as by a runtime that shuts down, it says so.
+/// A commit that nobody waits for. Dropped before its end, as by a runtime that shuts down, it says
+/// so.
 struct Orphan {
     session: Arc<Shared<dyn Source>>,
     is_over: bool,
@@ -110,7 +111,8 @@ impl Drop for Job {
                 orphan.session.source.report(&error);
             }
         });
-        // The closure is the user's. A panic that leaves a destructor while another one unwinds would end the process.
+        // The closure is the user's. A panic that leaves a destructor while another one unwinds
+        // would end the process.
         let spawned = catch_unwind(AssertUnwindSafe(|| spawner.spawn(left)));
         if let Err(panic) = spawned
             && !thread::panicking()

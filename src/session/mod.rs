@@ -50,7 +50,8 @@ pub use self::{
 };
 use crate::error::{Error, Reject};
 
-/// So often an update is tried against others who change the same value in a store, or if its own closure changes it.
+/// So often an update is tried against others who change the same value in a store, or if its own
+/// closure changes it.
 const UPDATES: u32 = 100;
 
 /// The longest owner and the longest label, in bytes.
@@ -93,9 +94,14 @@ impl Attempts {
 ///
 /// # What is written, and when
 ///
-/// When the response head leaves, the layer writes the session back **if it changed**: a value set to what it already was,
-/// or set and removed again, is no change. A session that has become empty is removed. After that moment every write is
-/// [`Error::HeadersSent`]; reads go on if the session was read before.
+/// When the response head leaves, the layer writes the session back **if it changed**: a value set
+/// to what it already was, or set and removed again, is no change. A session that has become empty
+/// is removed. After that moment every write is [`Error::HeadersSent`]; reads go on if the session
+/// was read before, or if no cache keeps the response (101, and whatever answers a `CONNECT`).
+///
+/// A request that failed keeps nothing: if the response is a 5xx, changes are dropped, and only
+/// what was saved and the end of a session stay. See
+/// [`keep_on_server_error`](crate::SessionLayer::keep_on_server_error).
 ///
 /// A captured cookie of a cookie session stays valid until it expires: the server keeps nothing that could be revoked, and
 /// [`destroy`](Self::destroy) removes the cookie from the client that asked. Keep [`max_age`](crate::SessionLayer::max_age)
@@ -159,7 +165,8 @@ impl Session {
         Self { shared }
     }
 
-    /// This session and those that it hides, the inner ones first; not those whose response has left.
+    /// This session and those that it hides, the inner ones first; not those whose response has
+    /// left.
     pub(crate) fn and_outer(&self) -> impl Iterator<Item = &Self> {
         let outwards = std::iter::successors(Some(self), |session| session.shared.source.outer());
         outwards.filter(|session| !session.shared.is_sealed())
@@ -223,8 +230,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::Type`] if the value is not a `T`, and then it stays; [`Error::HeadersSent`] if it is too late;
-    /// [`Error::Contended`] if the value changed again and again while it was parsed.
+    /// [`Error::Type`] if the value is not a `T`, and then it stays; [`Error::HeadersSent`] if it
+    /// is too late; [`Error::Contended`] if the value changed again and again while it was parsed.
     pub fn take<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
         let mut attempts = Attempts::default();
         loop {
@@ -287,10 +294,11 @@ impl Session {
         self.shared.read(|state| state.data.keys().map(str::to_owned).collect())
     }
 
-    /// Removes all keys, and all that says whose session it was: owner, label, the time of the login, and a lifetime of its own. If
-    /// nothing is set afterwards, the cookie is removed, and a record in a store is deleted: a logout, as in Starlette. Otherwise
-    /// the session goes on with what was set, and without those: under a new ticket, or, where cookies have an id, under a new
-    /// one.
+    /// Removes all keys, and all that says whose session it was: owner, label, the time of the
+    /// login, and a lifetime of its own. If nothing is set afterwards, the cookie is removed, and a
+    /// record in a store is deleted: a logout, as in Starlette. Otherwise the session goes on with
+    /// what was set, and without those: under a new ticket, or, where cookies have an id, under a
+    /// new one.
     ///
     /// # Errors
     ///
@@ -355,9 +363,10 @@ impl Session {
     /// Reads the value under `key`, sets it to what `change` makes of it, and returns that. No other handle's write is lost
     /// in between: if one came first, `change` is called again with the newer value.
     ///
-    /// A session in a cookie knows of the handles of this request only. In a store, the value is committed at once and compared
-    /// with what is there, so that nothing is lost between requests and machines either; `change` is called up to 100 times. So it
-    /// is where `change` itself writes to `key`, which it should not.
+    /// A session in a cookie knows of the handles of this request only. In a store, the value is
+    /// committed at once and compared with what is there, so that nothing is lost between requests
+    /// and machines either; `change` is called up to 100 times. So it is where `change` itself
+    /// writes to `key`, which it should not.
     ///
     /// # Errors
     ///
@@ -448,8 +457,9 @@ impl Session {
     /// Commits the session now instead of when the response head leaves, for handlers that want to see the error. The
     /// cookie still travels with the response. A later change is committed again.
     ///
-    /// What was saved is sent even if the handler's response is an error, or if a later change cannot be committed. A commit to
-    /// a store that has begun goes on when this future is dropped, if there is a runtime for it
+    /// What was saved is sent even if the handler's response is an error, when all other changes
+    /// are dropped, or if a later change cannot be committed. A commit to a store that has begun
+    /// goes on when this future is dropped, if there is a runtime for it
     /// ([`spawn_with`](crate::SessionLayer::spawn_with)).
     ///
     /// # Errors
@@ -490,8 +500,9 @@ impl Session {
         self.shared.change(|state| state.authenticated(id, now))
     }
 
-    /// Ends the session: the cookie is removed, a record in a store is deleted, all reads are empty from here on, and an insert
-    /// begins a new session. This is what a logout calls.
+    /// Ends the session: the cookie is removed, a record in a store is deleted, all reads are empty
+    /// from here on, and an insert begins a new session. This is what a logout calls. It is carried
+    /// out even if the response is a 5xx; what was set after it is dropped then.
     ///
     /// # Errors
     ///
@@ -500,14 +511,16 @@ impl Session {
         self.shared.change_or_end(state::State::destroy)
     }
 
-    /// Gives this session a lifetime of its own, in whole seconds, at least one: "remember me". Its cookie says so with a `Max-Age`,
-    /// even if the layer's sessions otherwise end [with the browser](crate::SessionLayer::browser_session).
+    /// Gives this session a lifetime of its own, in whole seconds, at least one: "remember me". Its
+    /// cookie says so with a `Max-Age`, even if the layer's sessions otherwise end [with the
+    /// browser](crate::SessionLayer::browser_session).
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if it is longer than the layer's [`max_age_limit`](crate::SessionLayer::max_age_limit), which is its
-    /// `max_age` unless it was set, or if the codec cannot carry it; [`Error::HeadersSent`] if it is too late. The lifetime is as
-    /// it was then.
+    /// [`Error::Config`] if it is longer than the layer's
+    /// [`max_age_limit`](crate::SessionLayer::max_age_limit), which is its `max_age` unless it was
+    /// set, or if the codec cannot carry it; [`Error::HeadersSent`] if it is too late. The lifetime
+    /// is as it was then.
     pub fn set_max_age(&self, max_age: Duration) -> Result<(), Error> {
         if !self.shared.carries_max_age() {
             return Err(Error::config(

@@ -79,7 +79,8 @@ pub(crate) struct Sets {
 }
 
 impl Sets {
-    /// Of a session that was cleared: nothing stays that said whose it was, and it goes on under another ticket.
+    /// Of a session that was cleared: nothing stays that said whose it was, and it goes on under
+    /// another ticket.
     const ALL: Self = Self {
         owner: true,
         label: true,

@@ -19,8 +19,8 @@ thread_local! {
     static WRITES: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Counts the writes of this thread, so that a loop which calls the user's code knows those that this code made itself: they come
-/// again each time, where other threads' end at some time.
+/// Counts the writes of this thread, so that a loop which calls the user's code knows those that
+/// this code made itself: they come again each time, where other threads' end at some time.
 pub(super) fn writes_so_far() -> u64 {
     WRITES.get()
 }
@@ -200,8 +200,9 @@ impl<S: Source + ?Sized> Shared<S> {
         self.lock().sealed
     }
 
-    /// The request ended without a response: all that was not saved is dropped, so that a handle that is left does not write half of
-    /// what it was to be. A save that has begun goes on, with what it was asked for.
+    /// The request ended without a response: all that was not saved is dropped, so that a handle
+    /// that is left does not write half of what it was to be. A save that has begun goes on, with
+    /// what it was asked for.
     pub(crate) fn forget(&self) {
         let mut state = self.lock();
         state.sealed = true;
@@ -258,7 +259,8 @@ impl<S: Source + ?Sized> Shared<S> {
         let opened = self.source.open()?;
         let mut state = self.lock();
         if !state.opened {
-            // The head left while the cookie was read: if a cache may keep it, none was told, so nothing may be shown.
+            // The head left while the cookie was read: if a cache may keep it, none was told, so
+            // nothing may be shown.
             if state.sealed && !state.uncached {
                 return Err(Error::HeadersSent);
             }

@@ -68,7 +68,8 @@ pub(crate) trait Source: Send + Sync {
     }
     /// A commit was dropped before its end, so that nobody knows whether it was carried out.
     fn cut_off(&self) {}
-    /// Lets go of the request, after the session was read for the first time when the response had left.
+    /// Lets go of the request, after the session was read for the first time when the response had
+    /// left.
     fn let_go(&self) {}
     /// Which layer the session is of, and how its cookie is called.
     fn layer(&self) -> Option<LayerId<'_>> {
@@ -86,7 +87,7 @@ pub(crate) trait Source: Send + Sync {
     fn spawner(&self) -> Option<Spawner> {
         None
     }
-    /// As long as anybody waits for somebody else's load or save.
+    /// As long as a caller waits for another one's load or save.
     fn patience(&self) -> Answer<'_, ()> {
         Box::pin(pending())
     }
@@ -106,7 +107,8 @@ pub(crate) trait Source: Send + Sync {
 /// Tells a layer from others.
 #[derive(Clone, Copy)]
 pub(crate) struct LayerId<'a> {
-    /// Where it keeps what it has built: the same for all its clones, and never the same as another living layer's.
+    /// Where it keeps what it has built: the same for all its clones, and never the same as another
+    /// living layer's.
     pub(crate) at: *const (),
     pub(crate) cookie_name: &'a str,
 }
@@ -145,7 +147,8 @@ pub(crate) struct Sealed {
 /// How a request ended.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct End {
-    /// It failed: changes that were not saved are dropped, and only the end of a session is carried out.
+    /// It failed: changes that were not saved are dropped, and only the end of a session is carried
+    /// out.
     pub(crate) failed: bool,
     /// No cache keeps the response, so the session may still be read for the first time.
     pub(crate) uncached: bool,

@@ -19,7 +19,8 @@ pub(crate) struct State {
     pub(super) saving: bool,
     /// Sealed, but the response waits for a commit: what is saved before that still goes with it.
     pub(super) held_back: bool,
-    /// The response is one that no cache keeps, so the session may be read for the first time after it has left.
+    /// The response is one that no cache keeps, so the session may be read for the first time after
+    /// it has left.
     pub(super) uncached: bool,
     /// A valid session came with the request, or was saved since.
     pub(crate) known: bool,
@@ -39,7 +40,8 @@ pub(crate) struct State {
     pub(super) loads: u32,
     /// Counts the sessions that this one handle has been: one more with each `destroy`.
     pub(super) life: u32,
-    /// The one of them that was last committed: if it is another one, a `destroy` is still to be carried out.
+    /// The one of them that was last committed: if it is another one, a `destroy` is still to be
+    /// carried out.
     pub(super) settled: u32,
     /// Counts how often another request has ended it.
     pub(super) losses: u32,
@@ -74,8 +76,8 @@ impl State {
     pub(crate) fn clear(&mut self) {
         self.unreadable = false;
         self.data.clear();
-        // Whose session it was goes with the data, and what is set from here on goes under another identity. Only when it began
-        // stays, or else clearing would prolong the session.
+        // Whose session it was goes with the data, and what is set from here on goes under another
+        // identity. Only when it began stays, or else clearing would prolong the session.
         self.stored.clear();
         self.rewrite |= self.meta.authenticated.is_some() || self.meta.max_age.is_some();
         self.meta = Meta {

@@ -92,7 +92,8 @@ impl Stored {
         self.owned || self.labelled || self.authenticated || self.max_age || self.renewing || self.doomed
     }
 
-    /// Whose session it is, and how long it lasts, is forgotten, be it from the record or set in this request.
+    /// Whose session it is, and how long it lasts, is forgotten, be it from the record or set in
+    /// this request.
     pub(super) fn clear(&mut self) {
         self.owner = None;
         self.label = None;
@@ -155,7 +156,8 @@ impl State {
         self.stored.owner.is_some() || self.meta.authenticated.is_some()
     }
 
-    /// The request failed: of all that is pending only the end of the session is left. Returns whether there is one.
+    /// The request failed: of all that is pending only the end of the session is left. Returns
+    /// whether there is one.
     pub(super) fn leave_the_end(&mut self) -> bool {
         if !self.is_order_due() {
             return false;
@@ -177,7 +179,8 @@ impl State {
         self.rewrite = false;
         self.ended = false;
         if self.stored.is_held() {
-            // A handle that is still there must not write it later. What it lay on may be known no more, so it is asked for again.
+            // A handle that is still there must not write it later. What it lay on may be known no
+            // more, so it is asked for again.
             self.data = Data::unloaded();
             self.meta = Meta::default();
             self.stored = Stored {

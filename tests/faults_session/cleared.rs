@@ -1,4 +1,5 @@
-//! What a cleared session leaves to whoever comes after it, and what is set between an end and its commit.
+//! What a cleared session leaves to the next user, and what is set between an end and its
+//! commit.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -59,7 +60,7 @@ async fn fault_a3_who_comes_after_a_logout_has_nothing_of_who_was_there() {
         );
         assert_eq!(record.created, before.created, "clearing prolongs nothing");
         assert!(world.layer.sessions_of("alice").await.unwrap().is_empty());
-        // Whoever saw the ticket of the user has none of the next one's.
+        // A copy of the user's ticket is not good for the next one.
         assert_ne!(jar.0[0].value, old.0[0].value);
         assert_ne!(record.secret, before.secret);
         ask(&world.layer, &old.header("/"), async |session: Session| {

@@ -112,7 +112,8 @@ async fn act(session: &Session, deed: Deed) {
     }
 }
 
-/// The deed, and what the next request finds if this one fails and if it does not; `None` for no session.
+/// The deed, and what the next request finds if this one fails and if it does not; `None` for no
+/// session.
 fn table() -> Vec<(Deed, Option<Data>, Option<Data>)> {
     let before = || Some(data(&[("a", 1)]));
     let user = || Some(data(&[("a", 1), ("user", 42)]));
@@ -153,7 +154,8 @@ impl IntoResponse for Failure {
     }
 }
 
-/// One request through axum, with layers that make responses of panics and time-outs inside of the session's.
+/// One request through axum, with layers that make responses of panics and time-outs inside of the
+/// session's.
 async fn visit(jar: &mut Jar, layer: &SessionLayer, way: Way, load: bool, deed: Deed) -> Response<Body> {
     let handler = move |Extension(session): Extension<Session>| async move {
         if load {

@@ -207,7 +207,7 @@ async fn a_spawner_that_panics_while_a_handler_unwinds_does_not_end_the_process(
     let error = panics.await.unwrap_err();
     let text = error.into_panic().downcast::<&str>().unwrap();
     assert_eq!((*text, spawns.load(Ordering::SeqCst)), ("the handler, told to", 1));
-    // Without a handler that unwinds, the panic is whoever's dropped the commit.
+    // Without a handler that unwinds, the panic goes to the one who dropped the commit.
     let (layer, cookie) = (world.layer.clone(), jar.header("/"));
     let hangs = tokio::spawn(async move {
         ask(&layer, &cookie, async |session: Session| {

@@ -1,4 +1,5 @@
-//! Waits and loops that had no end, lifetimes above the limit, and what is written after a load that failed.
+//! Waits and loops that had no end, lifetimes above the limit, and what is written after a load
+//! that failed.
 
 use std::{
     future::Future,
@@ -205,7 +206,8 @@ async fn fault_f7_remember_me_outlives_the_browser_and_all_others_do_not() {
                 told
             );
             assert_eq!(lines[0].contains("Max-Age"), ticked, "{lines:?}");
-            // A later write says so again, when the browser would otherwise drop the cookie too soon.
+            // A later write says so again, when the browser would otherwise drop the cookie too
+            // soon.
             clock.advance(DAY / 2);
             let response = visit(&mut jar, &layer, async |session: Session| {
                 session.load().await.unwrap();
@@ -222,7 +224,7 @@ async fn fault_f7_remember_me_outlives_the_browser_and_all_others_do_not() {
             let response = ask(&layer, &jar.header("/"), async |session: Session| {
                 session.load().await.unwrap();
                 assert_eq!(session.is_new().unwrap(), !ticked);
-                // A logout ends that, too: whoever is next is not remembered.
+                // A logout ends that, too: the next user is not remembered.
                 session.clear().unwrap();
                 session.insert("flash", 1).unwrap();
                 ok()

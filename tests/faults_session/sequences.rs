@@ -1,5 +1,6 @@
-//! Random sequences of everything that a handler can do to a session in a store. What is done before a load means the same as
-//! after it, a save in between changes nothing, and nothing is left after an end.
+//! Random sequences of everything that a handler can do to a session in a store. What is done
+//! before a load means the same as after it, a save in between changes nothing, and nothing is left
+//! after an end.
 
 use std::time::Duration;
 
@@ -90,7 +91,7 @@ struct Left {
 type Meta = (Option<OwnerId>, Option<String>, Option<u64>, Option<u32>, u64, u64);
 
 impl Table {
-    /// Somebody's session, or with `named` false one that nobody has logged in to.
+    /// A user's session, or, unless `named`, one without a login.
     async fn new(named: bool) -> Self {
         let World { layer, store, clock } = world();
         let mut jar = Jar::new();
@@ -213,8 +214,8 @@ async fn fault_a17_a_save_in_between_changes_nothing() {
     let tables = [Table::new(true).await, Table::new(false).await];
     for number in 0..5_000 {
         let mut ops = sequence(&mut random);
-        // A session that was emptied key by key stays; one that was cleared and is empty at the commit does not. So when it is
-        // committed matters there.
+        // A session that was emptied key by key stays; one that was cleared and is empty at the
+        // commit does not. So when it is committed matters there.
         ops.retain(|op| !matches!(op, Op::Remove(_)));
         ops.push(op_but_remove(&mut random));
         let at = random.below(ops.len() as u64) as usize;
