@@ -1,6 +1,6 @@
 //! How the cost of reading one key grows with what else there is: keys in the session, other cookies, keys in the ring, and
-//! cookies that one session is split over; and how the cost of many keys in one request grows with their number. Each should grow
-//! as the work does, and not faster.
+//! cookies that one session is split over; and how the cost of many keys in one request grows with
+//! their number. Each should grow as the work does, and not faster.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod support;

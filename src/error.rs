@@ -94,8 +94,9 @@ pub enum Error {
     /// The stored session ended while this request was at work, or the ticket that came with it had been renewed. Nothing was
     /// written; a new login makes a new session.
     Gone,
-    /// The request's cookie is authentic, and its session cannot be read on this side ([`Reject::Unreadable`]), so a write would
-    /// take the place of data that nobody has looked at. Call [`Session::clear`](crate::Session::clear) or
+    /// The request's cookie is authentic, and its session cannot be read on this side
+    /// ([`Reject::Unreadable`]), so a write would take the place of data that nobody has looked at.
+    /// Call [`Session::clear`](crate::Session::clear) or
     /// [`Session::destroy`](crate::Session::destroy) first if that is meant.
     Unreadable,
     /// [`Session::update`](crate::Session::update) tried again and again, and others were always first. Nothing was written.
@@ -378,9 +379,10 @@ pub enum Reject {
     Renewed,
     /// It is larger than the layer could have written.
     TooLarge,
-    /// It is authentic and in time, and its session is nothing that this side can represent: Starlette's `NaN`, for example.
-    /// Reads are empty, and so that the session is not destroyed by the way, a write is [`Error::Unreadable`] until
-    /// [`clear`](crate::Session::clear) or [`destroy`](crate::Session::destroy) was called.
+    /// It is authentic and in time, and its session is nothing that this side can represent:
+    /// Starlette's `NaN`, for example. Reads are empty, and so that the session is not destroyed by
+    /// the way, a write is [`Error::Unreadable`] until [`clear`](crate::Session::clear) or
+    /// [`destroy`](crate::Session::destroy) was called.
     Unreadable,
     /// It names a key that is not in the ring: an old key was taken away too early, or a new one signs before every server
     /// accepts it.

@@ -1,5 +1,6 @@
-//! Faults that other session layers had, or this one: cookies as clients send them, values that JSON loses, cookies that are to be
-//! removed, keys, names, caches and alarms. One test for each kind, named after its number in the list of faults.
+//! Faults that other session layers had, or this one: cookies as clients send them, values that
+//! JSON loses, cookies that are to be removed, keys, names, caches and alarms. One test for each
+//! kind, named after its number in the list of faults.
 #![cfg(all(feature = "memory", feature = "starlette", feature = "tracing"))]
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 

@@ -5,7 +5,7 @@ use base64_simd::URL_SAFE_NO_PAD;
 use http_session::{Reject, SessionLayer};
 use ring::{aead, hmac};
 
-use crate::{KEY, MAX_AGE, NOW, Seen, is_object, read, write};
+use crate::{KEY, MAX_AGE, NOW, Seen, is_lax, is_object, read, write};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -67,6 +67,11 @@ impl Kind {
 
     /// The steps of docs/format.md, "Reading", in their order.
     pub fn expected(self, text: &[u8]) -> Result<String, Reject> {
+        // The reader of the header takes one pair of quotes off.
+        let text = match text {
+            [b'"', inner @ .., b'"'] if !inner.contains(&b'"') && !inner.contains(&b'\\') => inner,
+            _ => text,
+        };
         let frame = URL_SAFE_NO_PAD.decode_to_vec(text).map_err(|_| Reject::Malformed)?;
         if URL_SAFE_NO_PAD.encode_to_string(&frame).as_bytes() != text || frame.len() < self.least() {
             return Err(Reject::Malformed);
@@ -98,7 +103,7 @@ impl Kind {
         };
         let number = |from: usize, to: usize| body[from..to].iter().fold(0, |n, &byte| n << 8 | u64::from(byte));
         let json = std::str::from_utf8(&body[39..]).map_err(|_| Reject::Malformed)?;
-        if body[0] != 0 || !is_object(json) {
+        if body[0] != 0 || !(is_object(json) || is_lax(json)) {
             return Err(Reject::Malformed);
         }
         let (created, issued, authenticated) = (number(1, 7), number(7, 13), number(13, 19));
@@ -111,6 +116,9 @@ impl Kind {
         };
         if NOW > issued + lifetime {
             return Err(Reject::Expired);
+        }
+        if !is_object(json) {
+            return Err(Reject::Unreadable);
         }
         Ok(json.to_owned())
     }

@@ -17,8 +17,9 @@ pub struct Incoming<'a> {
 }
 
 impl<'a> Incoming<'a> {
-    /// The cookie's value as it stands in the header, without the white space around it, and without quotes if the whole value
-    /// stands in a pair of them and neither quotes nor backslashes stand between. It may be any bytes.
+    /// The cookie's value as it stands in the header, without the white space around it, and
+    /// without quotes if the whole value stands in a pair of them and neither quotes nor
+    /// backslashes stand between. It may be any bytes.
     #[must_use]
     pub fn value(&self) -> &'a [u8] {
         self.value

@@ -102,8 +102,9 @@ const BACKDATE: u32 = 2;
 /// In what it accepts:
 ///
 /// - Base64 that no framework writes (other alphabet, missing padding, unused bits, stray characters) is rejected.
-/// - `NaN` and `Infinity` are not JSON: a session that holds one is rejected as [unreadable](crate::Reject::Unreadable). It reads
-///   as empty, and is not overwritten by the way: a write is an error until `clear` or `destroy` gives it up.
+/// - `NaN` and `Infinity` are not JSON: a session that holds one is rejected as
+///   [unreadable](crate::Reject::Unreadable). It reads as empty, and is not overwritten by the way:
+///   a write is an error until `clear` or `destroy` gives it up.
 /// - So is text in UTF-16 or UTF-32, with a byte order mark, or with a surrogate in UTF-8.
 /// - A payload that is not a JSON object is an empty session; Starlette answers 500, or makes a dictionary of a list of pairs.
 /// - There is no limit to nesting and to the digits of an integer. Starlette answers 500 from about 1,000 levels (before
@@ -171,8 +172,9 @@ impl Starlette {
     }
 
     /// Starlette's `max_age` to the letter, in seconds, in place of the layer's: with 0 a cookie is good within the second it
-    /// was written in, and with a negative one never. In [`also_accept`](crate::SessionLayer::also_accept) it counts besides the
-    /// reading layer's if a whole layer is handed over, and does not if the codec alone is.
+    /// was written in, and with a negative one never. In
+    /// [`also_accept`](crate::SessionLayer::also_accept) it counts besides the reading layer's if a
+    /// whole layer is handed over, and does not if the codec alone is.
     pub fn max_age(mut self, seconds: i64) -> Self {
         self.max_age = Some(seconds);
         self

@@ -80,7 +80,8 @@ impl Attributes {
                 "the cookie name {name:?} promises `Secure`: set it, or leave the prefix to the layer"
             ));
         }
-        // A name that begins with `Http-` has one of these on the wire, once the layer has put its own prefix before it.
+        // A name that begins with `Http-` has one of these on the wire, once the layer has put its
+        // own prefix before it.
         let full = self.full_name();
         if let Some(prefix) = [HTTP, HOST_HTTP].iter().find(|prefix| has_prefix(&full, prefix))
             && !(full.starts_with(prefix) && self.secure && self.http_only)
@@ -210,7 +211,8 @@ impl Scope {
         self
     }
 
-    /// Other places where a cookie may be whose scope is said so far and no further: for the host alone, and for all paths.
+    /// Other places where a cookie may be whose scope is said so far and no further: for the host
+    /// alone, and for all paths.
     pub(crate) fn guesses(&self) -> Vec<Self> {
         let mut guesses = Vec::new();
         if self.domain.is_none() {

@@ -1,5 +1,5 @@
-//! Finding cookies in a request's headers. Names are bytes: nothing is decoded, of white space only SP and HTAB is trimmed, and
-//! of quotes only the two around a whole value.
+//! Finding cookies in a request's headers. Names are bytes: nothing is decoded, of white space only
+//! SP and HTAB is trimmed, and of quotes only the two around a whole value.
 
 use std::{fmt, ops::Range, slice};
 
@@ -9,8 +9,9 @@ use http::{
 };
 use memchr::{memchr, memchr2, memmem::Finder};
 
-/// More cookies of one name than this in one request are not looked at. Each name has its own bound, so that no number of
-/// cookies under a name that others can set hides the one under a name that they cannot.
+/// More cookies of one name than this in one request are not looked at. Each name has its own
+/// bound, so that no number of cookies under a name that others can set hides the one under a name
+/// that they cannot.
 const MAX_HITS: usize = 64;
 
 /// The cookies of a request that have one of the wanted names, in their order.
@@ -183,8 +184,9 @@ fn named(pair: &[u8], names: &[Box<[u8]>]) -> Option<(usize, Range<usize>)> {
     })
 }
 
-/// The value between the quotes of one that stands whole in them: some clients send every value so (RFC 6265, section 4.1.1).
-/// With further quotes or escapes inside it is left as it is, since no reading of these is everybody's.
+/// The value between the quotes of one that stands whole in them: some clients send every value so
+/// (RFC 6265, section 4.1.1). With further quotes or escapes inside it is left as it is, since no
+/// reading of these is everybody's.
 fn unquoted(pair: &[u8], value: Range<usize>) -> Range<usize> {
     match &pair[value.clone()] {
         [b'"', inner @ .., b'"'] if memchr2(b'"', b'\\', inner).is_none() => value.start + 1..value.end - 1,

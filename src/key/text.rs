@@ -29,7 +29,8 @@ pub(crate) fn bytes(text: &str) -> Result<Vec<u8>, Error> {
         return base64(digits).ok_or_else(|| not("base64, as its prefix says"));
     }
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        // Base64 of nothing but hex digits does not happen by chance: it is hex with a digit too few, or a longer key.
+        // Base64 of nothing but hex digits does not happen by chance: it is hex with a digit too
+        // few, or a longer key.
         return match hex(text) {
             Some(secret) if text.len() == 2 * MIN_BYTES => Ok(secret),
             _ => Err(Error::key(format!(

@@ -14,9 +14,10 @@ pub(super) fn make<C: Codec + Clone>(codec: C) -> MakeCodec {
 
 /// A further format that a layer reads and never writes; see [`SessionLayer::also_accept`](crate::SessionLayer::also_accept).
 ///
-/// A whole [`SessionLayer`](crate::SessionLayer) of before is one: its codec, application, cookie name, scope and lifetime are
-/// taken from it, so that its cookies are found, and removed where they were set. For a session of Starlette, say what the
-/// middleware's arguments were, as the [table](crate::codec::Starlette) has them:
+/// A whole [`SessionLayer`](crate::SessionLayer) of before is one: its codec, application, cookie
+/// name, scope and lifetime are taken from it, so that its cookies are found, and removed where
+/// they were set. For a session of Starlette, say what the middleware's arguments were, as the
+/// [table](crate::codec::Starlette) has them:
 ///
 /// ```
 /// # #[cfg(feature = "starlette")] {
@@ -33,10 +34,11 @@ pub(super) fn make<C: Codec + Clone>(codec: C) -> MakeCodec {
 /// # Ok::<(), http_session::Error>(())
 /// ```
 ///
-/// Every [`Codec`] is one, too, under the name that is its framework's, or else under the layer's own. Where its cookie was set,
-/// it cannot tell: by default that is where the layer sets its own. A cookie of another name is removed as well from the host
-/// alone and from `/`, if the layer's own `Domain` or `Path` is another; if it was set anywhere else, say so with
-/// [`scope`](Self::scope), or it comes back after a logout.
+/// Every [`Codec`] is one, too, under the name that is its framework's, or else under the layer's
+/// own. Where its cookie was set, it cannot tell: by default that is where the layer sets its own.
+/// A cookie of another name is removed as well from the host alone and from `/`, if the layer's own
+/// `Domain` or `Path` is another; if it was set anywhere else, say so with [`scope`](Self::scope),
+/// or it comes back after a logout.
 #[derive(Clone)]
 #[must_use]
 pub struct Fallback {

@@ -1,4 +1,5 @@
-//! Events that anybody can bring about with a request of their own: seldom enough that they stay worth reading.
+//! Events that anybody can bring about with a request of their own: seldom enough that they stay
+//! worth reading.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -15,7 +15,8 @@ const PRIVATE_COOKIE: HeaderValue = HeaderValue::from_static("private, no-cache=
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NEVER: HeaderValue = HeaderValue::from_static("0");
 
-/// Headers for one kind of cache whose names do not say so: the one before RFC 9213, and those of Akamai and nginx.
+/// Headers for one kind of cache whose names do not say so: the one before RFC 9213, and those of
+/// Akamai and nginx.
 const OTHERS: [&str; 3] = ["surrogate-control", "edge-control", X_ACCEL_EXPIRES];
 
 /// Takes a number of seconds and no directives.
@@ -176,8 +177,8 @@ fn may_say_no_store(value: &[u8]) -> bool {
     value.windows(WORD.len()).any(|part| part.eq_ignore_ascii_case(WORD))
 }
 
-/// Takes back what invites shared caches; all other directives stay. Of a value that not all caches read alike nothing stays
-/// but, in doubt, `no-store`.
+/// Takes back what invites shared caches; all other directives stay. Of a value that not all caches
+/// read alike nothing stays but, in doubt, `no-store`.
 fn withdraw_public(headers: &mut HeaderMap) {
     let mut kept: Vec<&[u8]> = Vec::new();
     for value in headers.get_all(CACHE_CONTROL).iter().map(HeaderValue::as_bytes) {
@@ -197,7 +198,8 @@ fn withdraw_public(headers: &mut HeaderMap) {
     }
 }
 
-/// Puts a line before all others of `Cache-Control`, so that nothing in these can change how it is read.
+/// Puts a line before all others of `Cache-Control`, so that nothing in these can change how it is
+/// read.
 fn put_first(headers: &mut HeaderMap, line: HeaderValue) {
     let others: Vec<HeaderValue> = headers.get_all(CACHE_CONTROL).iter().cloned().collect();
     headers.insert(CACHE_CONTROL, line);

@@ -383,8 +383,8 @@ impl<R> SessionLayer<R> {
 
     /// Also reads what another codec wrote, and never writes it: for a change of format, name or key. Call it once for each.
     ///
-    /// Best is to hand over the layer of before, with all of its settings: a codec alone does not know where its cookie was set, nor
-    /// under which name. See [`Fallback`].
+    /// Best is to hand over the layer of before, with all of its settings: a codec alone does not
+    /// know where its cookie was set, nor under which name. See [`Fallback`].
     ///
     /// A fallback under this layer's own name is tried on cookies that are not the layer's; one under another name is looked
     /// at only if there is no cookie under the layer's own. When the session is written or removed, the cookies of all accepted
@@ -575,7 +575,8 @@ impl<R> SessionLayer<R> {
     }
 }
 
-/// What this layer wrote, for the one that takes its place: with the same settings, and so the same name, scope and lifetime.
+/// What this layer wrote, for the one that takes its place: with the same settings, and so the same
+/// name, scope and lifetime.
 impl<R> From<SessionLayer<R>> for Fallback {
     fn from(before: SessionLayer<R>) -> Self {
         Self::of(before.settings)

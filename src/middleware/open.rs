@@ -84,7 +84,7 @@ fn admit(built: &Built, format: &Format, payload: Payload, now: Millis) -> Resul
     if matches!(base, Err(Reject::Malformed)) {
         return Err(Reject::Malformed);
     }
-    // A session that has expired is nothing to be careful with, whoever can read it.
+    // A session that has expired is nothing to be careful with.
     built.lifetime.check_as(format.whole_seconds, &payload.meta, now)?;
     let base = base?;
     // Other formats, and other writers of ours, may say a key twice.
@@ -114,7 +114,8 @@ impl BuiltFallback {
             payload.meta.max_age = built.lifetime.max_age_seconds();
         }
         let (base, mut meta) = admit(built, &self.reader.format, payload, now)?;
-        // Its own format may accept a time in the future; in the layer's it would have to come first.
+        // Its own format may accept a time in the future; in the layer's it would have to come
+        // first.
         for time in [&mut meta.issued, &mut meta.created, &mut meta.authenticated] {
             *time = time.map(|at| at.min(now));
         }

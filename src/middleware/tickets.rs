@@ -13,8 +13,9 @@ use crate::{
     store::{HashedTicket, Hasher, Ticket},
 };
 
-/// Different tickets in one request that the store is asked about, one after the other: a browser may have two of its own, one in a
-/// partition and one outside, and a stranger gains no more than by as many requests.
+/// Different tickets in one request that the store is asked about, one after the other: a browser
+/// may have two of its own, one in a partition and one outside, and a stranger gains no more than
+/// by as many requests.
 const TICKETS: usize = 4;
 
 /// The tickets of one request: those that came, or the one that is good.

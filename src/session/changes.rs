@@ -17,8 +17,8 @@ pub(super) struct Change {
     pub(super) key: String,
     /// `None`: removed.
     pub(super) value: Option<String>,
-    /// It takes the place of the member it replaces. Otherwise it comes after all others, as in a dictionary from which
-    /// a key was removed and set again.
+    /// It takes the place of the member it replaces. Otherwise it comes after all others, as in a
+    /// dictionary from which a key was removed and set again.
     pub(super) in_place: bool,
 }
 

@@ -40,7 +40,8 @@ impl Base {
         Text::parse(text).map(Self::Own)
     }
 
-    /// The same for a format in which no key may stand twice: when it is written again, each stands in it once.
+    /// The same for a format in which no key may stand twice: when it is written again, each stands
+    /// in it once.
     pub(crate) fn written_once(self) -> Self {
         match self {
             Self::Own(text) if text.repeats() => Self::Repeating(text),

@@ -31,7 +31,7 @@ pub(super) struct Span {
 /// The text is not one JSON object.
 #[derive(Debug)]
 pub(crate) struct NotAnObject {
-    /// It is JSON but for `NaN` and the infinities, so whoever wrote it can read it.
+    /// It is JSON but for `NaN` and the infinities, so the software that wrote it can read it.
     pub(crate) is_lax: bool,
 }
 
@@ -109,8 +109,8 @@ fn scan(text: &str) -> Result<Vec<Member>, NotJson> {
     Ok(members)
 }
 
-/// Sees to it that the name which stands in for a key with half of a surrogate pair is no other member's key: it begins with one
-/// more of a character than each of these does.
+/// Sees to it that the name which stands in for a key with half of a surrogate pair is no other
+/// member's key: it begins with one more of a character than each of these does.
 fn name_halves(members: &mut [Member], text: &str) {
     let is_half = |member: &Member| {
         let escaped = member.unescaped.as_deref();

@@ -99,7 +99,8 @@ impl Lifetime {
         let (Some(issued), Some(age)) = (meta.issued, self.effective_max_age(meta)) else {
             return false;
         };
-        // A session may have asked for less time than the interval is long, and must not end while it is used.
+        // A session may have asked for less time than the interval is long, and must not end while
+        // it is used.
         let interval = self.refresh_interval.filter(|&interval| interval < age);
         let interval = interval.unwrap_or(age / REFRESH_PARTS);
         // Where the absolute lifetime ends sooner, a refresh gains nothing.

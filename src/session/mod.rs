@@ -207,9 +207,11 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::Serialize`] if the value cannot be written as JSON so that it can be read again: `NaN`, the infinities, map keys
-    /// that are neither text nor numbers, and what nests deeper than 127 levels. [`Error::Unreadable`] if it would take the place
-    /// of a session that only other software can read, [`Error::HeadersSent`] if it is too late. The session stays as it is.
+    /// [`Error::Serialize`] if the value cannot be written as JSON so that it can be read again:
+    /// `NaN`, the infinities, map keys that are neither text nor numbers, and what nests deeper
+    /// than 127 levels. [`Error::Unreadable`] if it would take the place of a session that only
+    /// other software can read, [`Error::HeadersSent`] if it is too late. The session stays as it
+    /// is.
     pub fn insert<T: Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
         let value = to_json(key, &value)?;
         self.shared.change_data(|state| state.data.set(key, value))

@@ -1,4 +1,5 @@
-//! A strict reader of JSON text (RFC 8259) that keeps nothing of it: it finds where a value ends, and recurses on nothing.
+//! A strict reader of JSON text (RFC 8259) that keeps nothing of it: it finds where a value ends,
+//! and recurses on nothing.
 
 /// What the bits of a word are asked about, in each of its bytes.
 const ONES: u64 = u64::MAX / 255;
@@ -110,7 +111,8 @@ impl<'t> Scanner<'t> {
             let quote = zero(word ^ (ONES * u64::from(b'"')));
             let backslash = zero(word ^ (ONES * u64::from(b'\\')));
             let control = word.wrapping_sub(ONES * 0x20) & !word;
-            // A borrow can only come from a byte that is to be found itself, so the first one is right.
+            // A borrow can only come from a byte that is to be found itself, so the first one is
+            // right.
             let found = (quote | backslash | control) & HIGH;
             if found != 0 {
                 self.at += found.trailing_zeros() as usize / 8;
@@ -267,7 +269,8 @@ impl Brackets {
     }
 }
 
-/// Whether the text is JSON but for the numbers that JSON has not: `NaN`, `Infinity` and `-Infinity`. Others may read it.
+/// Whether the text is JSON but for the numbers that JSON has not: `NaN`, `Infinity` and
+/// `-Infinity`. Others may read it.
 pub(super) fn is_lax_only(text: &str) -> bool {
     let is_json = |numbers| {
         let mut scanner = Scanner::new(text, numbers);
@@ -276,14 +279,15 @@ pub(super) fn is_lax_only(text: &str) -> bool {
     is_json(Numbers::Lax) && !is_json(Numbers::Json)
 }
 
-/// What the JSON string `quoted`, which was scanned before, stands for; `None` if half of a surrogate pair is in it.
+/// What the JSON string `quoted`, which was scanned before, stands for; `None` if half of a
+/// surrogate pair is in it.
 pub(super) fn unescape(quoted: &str) -> Option<Box<str>> {
     let units = units(quoted);
     String::from_utf16(&units).ok().map(Into::into)
 }
 
-/// A name for the JSON string `quoted` with half of a surrogate pair in it, which is a key in other languages and none in Rust:
-/// the same one however the key is spelled.
+/// A name for the JSON string `quoted` with half of a surrogate pair in it, which is a key in other
+/// languages and none in Rust: the same one however the key is spelled.
 pub(super) fn stand_in(quoted: &str) -> String {
     use std::fmt::Write as _;
     let mut name = String::from(STAND_IN);

@@ -7,7 +7,8 @@ pub(super) const FEW: usize = 64;
 
 const NOBODY: u32 = u32::MAX;
 
-/// Numbers by key. The keys stand elsewhere, and the hashes are this table's own, so that nobody can choose keys that meet.
+/// Numbers by key. The keys stand elsewhere, and the hashes are this table's own, so that nobody
+/// can choose keys that meet.
 #[derive(Clone)]
 pub(super) struct Table {
     /// Twice as many as there are numbers, or more.

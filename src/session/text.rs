@@ -11,7 +11,8 @@ pub(crate) struct Text {
     /// Empty for no object at all.
     json: String,
     members: Vec<Member>,
-    /// Where the keys of more than a few members stand, if these are not in the order of their keys.
+    /// Where the keys of more than a few members stand, if these are not in the order of their
+    /// keys.
     table: Option<Box<Table>>,
 }
 

@@ -11,8 +11,9 @@ use serde_json::ser::{CompactFormatter, Formatter};
 /// `serde_json` reads no value that nests deeper.
 const MAX_DEPTH: u8 = 127;
 
-/// The JSON text of a value: `serde_json`'s, but `NaN`, the infinities and what nests too deep are errors. JSON has no word for the
-/// former, and `null` in their place would be read by nobody as the number that it was.
+/// The JSON text of a value: `serde_json`'s, but `NaN`, the infinities and what nests too deep are
+/// errors. JSON has no word for the former, and `null` in their place would be read by nobody as
+/// the number that it was.
 pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<String> {
     let mut text = Vec::with_capacity(128);
     let mut serializer = serde_json::Serializer::with_formatter(&mut text, Shallow { depth: 0 });

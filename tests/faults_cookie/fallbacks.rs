@@ -10,7 +10,8 @@ use crate::{
     support::{Clock, Jar, START, ok, set_cookies},
 };
 
-/// A browser on `app.example.com` with a session of Starlette, as a response of the middleware with these attributes has set it.
+/// A browser on `app.example.com` with a session of Starlette, as a response of the middleware with
+/// these attributes has set it.
 fn python(name: &str, attributes: &str) -> Jar {
     let mut jar = Jar::new();
     let value = sign(SECRET, br#"{"user": "ada"}"#, START / 1000);
@@ -47,7 +48,8 @@ fn assert_logs_out(layer: &SessionLayer, mut jar: Jar, path: &str, what: &str) {
 fn fault_f16_a_layer_of_before_is_a_fallback_and_is_removed_where_it_was_set() {
     let clock = Clock::new();
     let starlette = || SessionLayer::starlette(SECRET);
-    // The middleware's arguments, the attributes of its `Set-Cookie`, and the same said to the layer.
+    // The middleware's arguments, the attributes of its `Set-Cookie`, and the same said to the
+    // layer.
     for (what, name, attributes, path, before) in [
         ("defaults", "session", "path=/; httponly", "/", starlette()),
         ("session_cookie", "sid", "path=/", "/", starlette().cookie_name("sid")),

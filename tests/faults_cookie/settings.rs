@@ -40,7 +40,8 @@ fn fault_a14_an_applications_name_has_one_limit() {
 #[tokio::test]
 async fn fault_a19_a_stamp_from_the_future_does_not_outlive_its_format() {
     let clock = Clock::new();
-    // Hours and days ahead, above what 48 bits of milliseconds hold, and the last that the format can say.
+    // Hours and days ahead, above what 48 bits of milliseconds hold, and the last that the format
+    // can say.
     for stamp in [
         START / 1000 + 7200,
         START / 1000 + 864_000,
@@ -207,7 +208,8 @@ fn a_key_signs_from_its_time_on_and_not_before() {
         };
         let ring = KeyRing::new(old.clone()).sign_from(new.clone(), at);
         let (layer, only_old) = (make(ring), make(KeyRing::new(old.clone())));
-        // Another server's clock is ahead, so the next cookie is stamped later than now: no session's time runs backwards.
+        // Another server's clock is ahead, so the next cookie is stamped later than now: no
+        // session's time runs backwards.
         let mut jar = Jar::new();
         clock.advance(Duration::from_secs(50));
         jar.visit(&only_old, |session| {

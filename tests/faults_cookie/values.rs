@@ -295,7 +295,8 @@ fn time(mut work: impl FnMut()) -> Duration {
     (0..3).map(run).min().unwrap()
 }
 
-/// Sixteen times the work takes well below the 256 times that it took when each step looked at all others.
+/// Sixteen times the work takes well below the 256 times that it took when each step looked at all
+/// others.
 fn assert_linear(what: &str, work: impl Fn(usize)) {
     let (few, many) = (time(|| work(1_000)), time(|| work(16_000)));
     assert!(many < few * 80, "{what}: {few:?} for 1,000 and {many:?} for 16,000");
