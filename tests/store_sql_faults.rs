@@ -121,10 +121,15 @@ mod sqlite {
         let writable = SqlStore::sqlite(&path).await.unwrap();
         writable.migrate().await.unwrap();
         let ticket = create(&writable, 1).await;
-        let only = SqlStore::connect(&format!("sqlite:{}?mode=ro", path.display()))
-            .await
-            .unwrap();
-        only.migrate().await.unwrap(); // nothing to do
+        let url = format!("sqlite:{}?mode=ro", path.display());
+        // Refused where the program starts; but a pool of the application's own may be so all the same.
+        assert!(matches!(
+            SqlStore::connect(&url).await,
+            Err(http_session::Error::Config { .. })
+        ));
+        let only = SqlStore::from(sqlx::SqlitePool::connect(&url).await.unwrap());
+        let said = source(&only.migrate().await.unwrap_err());
+        assert!(said.contains("cannot be written to"), "{said}");
         let errors = [
             only.apply(&ticket, &set("a", "1"), NOW).await.map(drop),
             only.apply(&ticket, &http_session::store::Changes::new(NOW, NOW), NOW)

@@ -236,6 +236,28 @@ impl Raw {
         raw!(self, pool => drop(sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(pool).await.unwrap()));
     }
 
+    /// The same through one connection only.
+    pub async fn alone(url: &str) -> Self {
+        match url.split(':').next().unwrap() {
+            #[cfg(feature = "postgres")]
+            "postgres" => {
+                let options = sqlx::postgres::PgPoolOptions::new().max_connections(1);
+                Self::Postgres(options.connect(url).await.unwrap())
+            }
+            #[cfg(feature = "mysql")]
+            "mysql" => {
+                let options = sqlx::mysql::MySqlPoolOptions::new().max_connections(1);
+                Self::MySql(options.connect(url).await.unwrap())
+            }
+            other => panic!("{other}"),
+        }
+    }
+
+    /// Whether it could be run.
+    pub async fn try_run(&self, sql: &str) -> bool {
+        raw!(self, pool => sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(pool).await.is_ok())
+    }
+
     /// The first column of the first row.
     pub async fn number(&self, sql: &str) -> i64 {
         raw!(self, pool => sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(pool).await.unwrap())

@@ -2,61 +2,71 @@
 
 use super::{
     engine::{Cell, Engine, Kind, Query, Result, Row, bytes, int},
-    error::malformed,
+    error::{Twice, carried_out, malformed},
 };
 use crate::{
     session::{SessionId, Values},
-    store::{HashedTicket, Loaded, Owner, OwnerId, Record, SecretHash, StoredSession},
+    store::{HashedTicket, Loaded, Record, SecretHash, StoredSession},
 };
 
 pub(super) async fn load<E: Engine>(engine: &E, ticket: &HashedTicket, now: u64) -> Result<Loaded> {
     use Kind::{Bytes, Int};
     const COLUMNS: [Kind; 11] = [Bytes, Int, Int, Int, Int, Int, Int, Bytes, Bytes, Bytes, Bytes];
-    let query = Query::new(&engine.statements().load, vec![bytes(ticket.id.as_bytes()), int(now)]);
-    let mut rows = engine.fetch(&query, &COLUMNS).await?;
-    let Some(first) = rows.first_mut() else {
-        return Ok(Loaded::Missing);
-    };
-    let mut fields = first.drain(..9);
-    let mut next = || fields.next().ok_or_else(malformed);
-    let secret = SecretHash::from_bytes(array(next()?)?);
-    if secret != ticket.secret {
-        return Ok(Loaded::Renewed);
-    }
-    let (created, sent, seen) = (number(&next()?)?, number(&next()?)?, number(&next()?)?);
-    let authenticated = optional(&next()?)?;
-    let max_age = optional(&next()?)?;
-    let mut record = Record::new(secret, created, number(&next()?)?);
-    record.sent = sent;
-    record.seen = seen;
-    record.authenticated = authenticated;
-    record.max_age = max_age.map(|age| u32::try_from(age).unwrap_or(u32::MAX));
-    record.owner = match next()? {
-        Cell::Null => None,
-        id => Some(Owner::new(OwnerId::from_bytes(array(id)?), "")),
-    };
-    record.label = optional_text(next()?)?;
-    drop(fields);
-    let mut values = Vec::with_capacity(rows.len());
+    let (id, secret) = (ticket.id.as_bytes(), ticket.secret.as_bytes());
+    let args = vec![bytes(id), int(now), bytes(id), bytes(secret), int(now)];
+    let query = Query::new(&engine.statements().load, args);
+    let rows = fetched(engine, &query, &COLUMNS).await?;
+    let (mut session, mut values) = (None, Vec::with_capacity(rows.len()));
     for row in rows {
-        // The last two of each row.
-        let mut row = row.into_iter().rev();
-        let (value, name) = (row.next(), row.next());
-        if let (Some(value), Some(name @ Cell::Bytes(_))) = (value, name) {
+        let [
+            secret,
+            created,
+            sent,
+            seen,
+            authenticated,
+            max_age,
+            expires,
+            owner,
+            label,
+            name,
+            value,
+        ] = array_of(row)?;
+        if let Cell::Bytes(_) = name {
             values.push((text(name)?, text(value)?));
+            continue;
         }
+        let secret = SecretHash::from_bytes(array(secret)?);
+        let mut record = Record::new(secret, number(&created)?, number(&expires)?);
+        record.sent = number(&sent)?;
+        record.seen = number(&seen)?;
+        record.authenticated = optional(&authenticated)?;
+        record.max_age = optional(&max_age)?.map(|age| u32::try_from(age).unwrap_or(u32::MAX));
+        record.owner = optional_text(owner)?;
+        record.label = optional_text(label)?;
+        session = Some(Box::new(record));
     }
-    record.values = values.into_iter().collect::<Values>();
-    Ok(Loaded::Live(Box::new(record)))
+    Ok(match session {
+        None => Loaded::Missing,
+        Some(record) if record.secret != ticket.secret => Loaded::Renewed,
+        Some(mut record) => {
+            record.values = values.into_iter().collect::<Values>();
+            Loaded::Live(record)
+        }
+    })
 }
 
-pub(super) async fn sessions_of<E: Engine>(engine: &E, owner: &OwnerId, now: u64) -> Result<Vec<StoredSession>> {
+/// Reads, on whichever connection can.
+pub(super) async fn fetched<E: Engine>(engine: &E, query: &Query<'_>, kinds: &[Kind]) -> Result<Vec<Row>> {
+    carried_out(engine, Twice::Same, |_| engine.fetch(query, kinds)).await
+}
+
+pub(super) async fn sessions_of<E: Engine>(engine: &E, owner: &str, now: u64) -> Result<Vec<StoredSession>> {
     use Kind::{Bytes, Int};
     let query = Query::new(
         &engine.statements().sessions_of,
         vec![bytes(owner.as_bytes()), int(now)],
     );
-    let rows = engine.fetch(&query, &[Bytes, Int, Int, Int, Int, Bytes]).await?;
+    let rows = fetched(engine, &query, &[Bytes, Int, Int, Int, Int, Bytes]).await?;
     rows.into_iter().map(summary).collect()
 }
 

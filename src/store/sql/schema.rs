@@ -2,6 +2,8 @@
 
 use super::{
     engine::{Cell, Engine, Kind, Query, Result, Transaction},
+    error::{Twice, carried_out},
+    read::fetched,
     statements::{Dialect, Statements},
 };
 use crate::error::Error;
@@ -61,10 +63,15 @@ pub(super) fn text(statements: &Statements) -> String {
 
 /// Brings the tables to the newest version, if they are not.
 pub(super) async fn migrate<E: Engine>(engine: &E) -> Result<()> {
+    engine.prepare().await?;
     // Most often there is nothing to do, and the program may have no right to create tables.
-    if version(engine.fetch(&read(engine), &[Kind::Int]).await).is_ok_and(|version| version >= newest(engine)) {
+    if version_of(engine).await.is_ok_and(|version| version >= newest(engine)) {
         return Ok(());
     }
+    carried_out(engine, Twice::Same, |_| migrate_alone(engine)).await
+}
+
+async fn migrate_alone<E: Engine>(engine: &E) -> Result<()> {
     let Statements { dialect, tables, .. } = engine.statements();
     let mut alone = engine.begin_alone().await?;
     for sql in begin(tables) {
@@ -80,7 +87,7 @@ pub(super) async fn migrate<E: Engine>(engine: &E) -> Result<()> {
 
 /// The version of a database's tables, as they say themselves.
 pub(super) async fn version_of<E: Engine>(engine: &E) -> Result<u32> {
-    version(engine.fetch(&read(engine), &[Kind::Int]).await)
+    version(fetched(engine, &read(engine), &[Kind::Int]).await)
 }
 
 fn newest<E: Engine>(engine: &E) -> u32 {

@@ -34,6 +34,7 @@ pub(super) struct Statements {
     pub(super) tables: Tables,
     pub(super) dialect: &'static Dialect,
     pub(super) load: Arc<str>,
+    pub(super) secret: Arc<str>,
     pub(super) create: Arc<str>,
     pub(super) update: Arc<str>,
     pub(super) clear: Arc<str>,
@@ -53,12 +54,16 @@ impl Statements {
         let greatest = dialect.greatest;
         let text = |sql: String| spelled(dialect, &sql);
         Self {
-            // One row for each value; a session without values is one row all the same.
+            // The session's own row, and one for each of its values. In one statement, so that they are of one moment.
             load: text(format!(
-                "SELECT s.secret, s.created, s.sent, s.seen, s.authenticated, s.max_age, s.expires, s.owner, s.label, \
-                 v.name, v.value FROM {sessions} s LEFT JOIN {values} v ON v.session = s.id \
-                 WHERE s.id = ? AND s.expires >= ?"
+                "SELECT secret, created, sent, seen, authenticated, max_age, expires, owner, label, NULL, NULL \
+                 FROM {sessions} WHERE id = ? AND expires >= ? \
+                 UNION ALL \
+                 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, v.name, v.value \
+                 FROM {sessions} s JOIN {values} v ON v.session = s.id \
+                 WHERE s.id = ? AND s.secret = ? AND s.expires >= ?"
             )),
+            secret: text(format!("SELECT secret FROM {sessions} WHERE id = ?")),
             create: text(format!(
                 "INSERT INTO {sessions} (id, secret, created, sent, seen, authenticated, max_age, expires, owner, label) \
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -113,7 +118,8 @@ impl Statements {
                 "INSERT INTO {} (session, name, value) VALUES {rows}{}",
                 self.tables.values, self.dialect.overwrite
             );
-            let row = |&(key, json): &(&'a str, &'a str)| [bytes(session), bytes(key.as_bytes()), Arg::Text(json)];
+            let row =
+                |&(key, json): &(&'a str, &'a str)| [bytes(session), bytes(key.as_bytes()), bytes(json.as_bytes())];
             queries.push(self.of_keys(&sql, now.iter().flat_map(row).collect(), now.len()));
         }
         queries

@@ -1,51 +1,74 @@
 //! What the store changes, step by step, on any engine.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, future::Future};
 
 use super::{
     engine::{Arg, Cell, Engine, Kind, Query, Result, Transaction, bytes, int},
-    error::{malformed, retried},
+    error::{Failure, Twice, carried_out, malformed},
     read::array_of,
 };
 use crate::{
     session::SessionId,
-    store::{Applied, Changes, Created, Field, HashedTicket, OwnerId, Record, Which},
+    store::{Applied, Changes, Created, Field, HashedTicket, Record, SecretHash, Which},
 };
 
 /// So many sessions are swept at once, so that nobody waits for long.
 const BATCH: u64 = 500;
 
 pub(super) async fn create<E: Engine>(engine: &E, id: &SessionId, record: &Record, now: u64) -> Result<Created> {
-    if insert_once::<E>(engine, id, record).await? {
-        return Ok(Created::Created);
-    }
-    // Somebody has the id; one that expired makes room, with its values.
-    let expired = Query::new(
-        &engine.statements().delete_expired,
-        vec![bytes(id.as_bytes()), int(now)],
-    );
-    retried::<E, _, _>(|| engine.execute(&expired)).await?;
-    Ok(if insert_once::<E>(engine, id, record).await? {
-        Created::Created
-    } else {
-        Created::Collision
+    created_by(engine, id, record, now, || insert(engine, id, record)).await
+}
+
+/// Creates a session with this step, which fails if the id is taken.
+pub(super) async fn created_by<E: Engine, T, F>(
+    engine: &E,
+    id: &SessionId,
+    record: &Record,
+    now: u64,
+    insert: impl Fn() -> F,
+) -> Result<Created>
+where
+    F: Future<Output = Result<T>>,
+{
+    let insert = &insert;
+    carried_out(engine, Twice::Same, |again| async move {
+        match insert().await {
+            Ok(_) => return Ok(Created::Created),
+            // Of the two tables' keys only this one can be there already: the values are a new session's.
+            Err(failure) if !is_taken(&failure) => return Err(failure),
+            Err(_) => {}
+        }
+        // Nobody else knows the secret, so a session that has it is the one that an earlier try has made.
+        if again && has_secret(engine, id, &record.secret).await? {
+            return Ok(Created::Created);
+        }
+        // One that expired makes room, with its values.
+        let expired = Query::new(
+            &engine.statements().delete_expired,
+            vec![bytes(id.as_bytes()), int(now)],
+        );
+        engine.execute(&expired).await?;
+        match insert().await {
+            Ok(_) => Ok(Created::Created),
+            Err(failure) if is_taken(&failure) => Ok(Created::Collision),
+            Err(failure) => Err(failure),
+        }
     })
+    .await
 }
 
-/// Whether the id was free.
-async fn insert_once<E: Engine>(engine: &E, id: &SessionId, record: &Record) -> Result<bool> {
-    match retried::<E, _, _>(|| insert(engine, id, record)).await {
-        Ok(()) => Ok(true),
-        // Of the two tables' keys only this one can be there already: the values are a new session's.
-        Err(error) if is_taken(&error) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-pub(super) fn is_taken(error: &sqlx::Error) -> bool {
-    error
+fn is_taken(failure: &Failure) -> bool {
+    failure
+        .cause
         .as_database_error()
         .is_some_and(|error| error.is_unique_violation())
+}
+
+/// Whether there is a session of this id with this secret.
+async fn has_secret<E: Engine>(engine: &E, id: &SessionId, secret: &SecretHash) -> Result<bool> {
+    let query = Query::new(&engine.statements().secret, vec![bytes(id.as_bytes())]);
+    let rows = engine.fetch(&query, &[Kind::Bytes]).await?;
+    Ok(matches!(rows.first().and_then(|row| row.first()), Some(Cell::Bytes(bytes)) if bytes == secret.as_bytes()))
 }
 
 async fn insert<E: Engine>(engine: &E, id: &SessionId, record: &Record) -> Result<()> {
@@ -77,7 +100,7 @@ pub(super) fn created<'a>(id: &'a SessionId, record: &'a Record) -> Vec<Arg<'a>>
         record.authenticated.map_or(Arg::Int(None), int),
         Arg::Int(record.max_age.map(i64::from)),
         int(record.expires),
-        Arg::Bytes(record.owner.as_ref().map(|owner| owner.id.as_bytes().as_slice())),
+        Arg::Bytes(record.owner.as_deref().map(str::as_bytes)),
         Arg::Bytes(record.label.as_deref().map(str::as_bytes)),
     ]
 }
@@ -88,7 +111,49 @@ pub(super) async fn apply<E: Engine>(
     changes: &Changes,
     now: u64,
 ) -> Result<Applied> {
-    retried::<E, _, _>(|| apply_once(engine, ticket, changes, now)).await
+    applied_by(engine, ticket, changes, || apply_once(engine, ticket, changes, now)).await
+}
+
+/// Carries out changes with this step.
+pub(super) async fn applied_by<E: Engine, F>(
+    engine: &E,
+    ticket: &HashedTicket,
+    changes: &Changes,
+    apply: impl Fn() -> F,
+) -> Result<Applied>
+where
+    F: Future<Output = Result<Applied>>,
+{
+    let apply = &apply;
+    carried_out(engine, twice(changes), |again| async move {
+        let applied = apply().await?;
+        if let (Applied::Gone, true, Some(secret)) = (applied, again, &changes.secret)
+            // Nobody else knows the new secret, so an earlier try has set it, with all the rest.
+            && has_secret(engine, &ticket.id, secret).await?
+        {
+            return Ok(Applied::Updated);
+        }
+        Ok(applied)
+    })
+    .await
+}
+
+/// Whether changes may be carried out twice, when nobody knows whether they were.
+///
+/// Those with a new secret do not fit the ticket any more once they are carried out. A mere sign of life moves times on, and a
+/// second one does not move them further. All others might undo what another request did between the two.
+fn twice(changes: &Changes) -> Twice {
+    let fields = [&changes.owner, &changes.label];
+    let moves_on = keeps_data(changes)
+        && !changes.may_shorten
+        && changes.authenticated == Field::Keep
+        && changes.max_age == Field::Keep
+        && fields.into_iter().all(|field| *field == Field::Keep);
+    if moves_on || changes.secret.is_some() {
+        Twice::Same
+    } else {
+        Twice::No
+    }
 }
 
 async fn apply_once<E: Engine>(engine: &E, ticket: &HashedTicket, changes: &Changes, now: u64) -> Result<Applied> {
@@ -212,11 +277,7 @@ pub(super) fn updated<'a>(ticket: &'a HashedTicket, changes: &'a Changes, now: u
     ];
     args.extend(number(&changes.authenticated));
     args.extend(number(&max_age));
-    args.extend(match &changes.owner {
-        Field::Keep => [int(0), Arg::Bytes(None)],
-        Field::Set(owner) => [int(1), bytes(owner.id.as_bytes())],
-        Field::Unset => [int(1), Arg::Bytes(None)],
-    });
+    args.extend(text(&changes.owner));
     args.extend(text(&changes.label));
     args.extend([bytes(ticket.id.as_bytes()), bytes(ticket.secret.as_bytes()), int(now)]);
     args
@@ -225,14 +286,17 @@ pub(super) fn updated<'a>(ticket: &'a HashedTicket, changes: &'a Changes, now: u
 pub(super) async fn delete<E: Engine>(engine: &E, ticket: &HashedTicket, now: u64) -> Result<bool> {
     let args = vec![bytes(ticket.id.as_bytes()), bytes(ticket.secret.as_bytes()), int(now)];
     let query = Query::new(&engine.statements().delete, args);
-    Ok(retried::<E, _, _>(|| engine.execute(&query)).await? > 0)
+    // A second time there is nothing left to end. What the first one did nobody knows then, but it is ended.
+    carried_out(engine, Twice::Same, |_| engine.execute(&query))
+        .await
+        .map(|rows| rows > 0)
 }
 
 pub(super) async fn delete_expired<E: Engine>(engine: &E, now: u64) -> Result<u64> {
     let query = Query::new(&engine.statements().sweep, vec![int(now), int(BATCH)]);
     let mut all = 0;
     loop {
-        let swept = retried::<E, _, _>(|| engine.execute(&query)).await?;
+        let swept = carried_out(engine, Twice::Same, |_| engine.execute(&query)).await?;
         all += swept;
         if swept < BATCH {
             return Ok(all);
@@ -240,7 +304,7 @@ pub(super) async fn delete_expired<E: Engine>(engine: &E, now: u64) -> Result<u6
     }
 }
 
-pub(super) async fn delete_of<E: Engine>(engine: &E, owner: &OwnerId, which: &Which) -> Result<u64> {
+pub(super) async fn delete_of<E: Engine>(engine: &E, owner: &str, which: &Which) -> Result<u64> {
     let statements = engine.statements();
     let owner = bytes(owner.as_bytes());
     let query = match which {
@@ -248,10 +312,10 @@ pub(super) async fn delete_of<E: Engine>(engine: &E, owner: &OwnerId, which: &Wh
         Which::AllBut(kept) => Query::new(&statements.delete_of_all_but, vec![owner, bytes(kept.as_bytes())]),
         Which::Only(one) => Query::new(&statements.delete_of_only, vec![owner, bytes(one.as_bytes())]),
     };
-    retried::<E, _, _>(|| engine.execute(&query)).await
+    carried_out(engine, Twice::Same, |_| engine.execute(&query)).await
 }
 
 pub(super) async fn delete_begun_before<E: Engine>(engine: &E, epoch: u64) -> Result<u64> {
     let query = Query::new(&engine.statements().delete_begun_before, vec![int(epoch)]);
-    retried::<E, _, _>(|| engine.execute(&query)).await
+    carried_out(engine, Twice::Same, |_| engine.execute(&query)).await
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sqlx::{AssertSqlSafe, Executor as _, PgPool, Postgres};
+use sqlx::{Executor as _, PgConnection, PgPool, Postgres};
 
 use crate::{
     session::SessionId,
@@ -10,8 +10,8 @@ use crate::{
         Applied, Changes, Created, HashedTicket, Record,
         sql::{
             engine::{Arg, Engine, Kind, Query, Result, Row, Transaction, driver_query, rows},
-            error::retried,
-            lease::{self, Lease},
+            error::{Failure, Outcome},
+            lease::{self, Answer, Lease, Served},
             schema::Tables,
             statements::{Dialect, Statements, spelled},
             steps,
@@ -55,7 +55,7 @@ impl Server {
             Arc::from(format!(
                 "WITH written AS ({session} RETURNING id), kept AS (INSERT INTO {values} (session, name, value) \
                  SELECT written.id, given.name, given.value FROM written, \
-                 UNNEST(${first}::bytea[], ${second}::text[]) AS given (name, value){overwrite}) \
+                 UNNEST(${first}::bytea[], ${second}::bytea[]) AS given (name, value){overwrite}) \
                  SELECT id FROM written"
             ))
         };
@@ -76,11 +76,7 @@ impl Server {
     pub(in crate::store::sql) async fn create(&self, id: &SessionId, record: &Record, now: u64) -> Result<Created> {
         let values: Vec<(&str, &str)> = record.values.iter().collect();
         let insert = || self.with_values(&self.create, steps::created(id, record), &values);
-        match retried::<Self, _, _>(insert).await {
-            Ok(_) => Ok(Created::Created),
-            Err(error) if steps::is_taken(&error) => steps::create(self, id, record, now).await,
-            Err(error) => Err(error),
-        }
+        steps::created_by(self, id, record, now, insert).await
     }
 
     /// All statements of a transaction see what was committed before each of them, but those within one statement see what
@@ -98,43 +94,26 @@ impl Server {
         }
         let values = steps::set(changes);
         let set = || self.with_values(&self.set, steps::updated(ticket, changes, now), &values);
-        retried::<Self, _, _>(set).await.map(steps::updated_or_gone)
-    }
-
-    async fn read(&self, query: &Query<'_>) -> Result<Vec<sqlx::postgres::PgRow>> {
-        for _ in 0..self.pool.options().get_max_connections() {
-            let mut lease = Lease::new(&self.pool).await?;
-            let done = driver_query!(query).fetch_all(&mut *lease).await;
-            if !done.as_ref().is_err_and(lease::was_closed) {
-                return lease.end_with(done);
-            }
-        }
-        let mut lease = Lease::new(&self.pool).await?;
-        let done = driver_query!(query).fetch_all(&mut *lease).await;
-        lease.end_with(done)
-    }
-
-    /// A connection on which this has been done. Nothing is changed yet, so the connection may be another one.
-    async fn after(&self, sql: &'static str) -> Result<Lease<Postgres>> {
-        for _ in 0..self.pool.options().get_max_connections() {
-            let mut lease = Lease::new(&self.pool).await?;
-            match (*lease).execute(sql).await {
-                Err(error) if lease::was_closed(&error) => {}
-                done => return done.map(|_| lease),
-            }
-        }
-        let mut lease = Lease::new(&self.pool).await?;
-        (*lease).execute(sql).await?;
-        Ok(lease)
+        steps::applied_by(self, ticket, changes, || async {
+            set().await.map(steps::updated_or_gone)
+        })
+        .await
     }
 
     async fn with_values(&self, sql: &Arc<str>, args: Vec<Arg<'_>>, values: &[(&str, &str)]) -> Result<u64> {
-        let names: Vec<&[u8]> = values.iter().map(|(name, _)| name.as_bytes()).collect();
-        let texts: Vec<&str> = values.iter().map(|(_, json)| *json).collect();
-        let query = Query::new(sql, args);
-        let mut lease = Lease::new(&self.pool).await?;
-        let done = driver_query!(&query).bind(names).bind(texts).execute(&mut *lease).await;
-        Ok(lease.end_with(done)?.rows_affected())
+        let names: Vec<Vec<u8>> = values.iter().map(|(name, _)| name.as_bytes().to_vec()).collect();
+        let texts: Vec<Vec<u8>> = values.iter().map(|(_, json)| json.as_bytes().to_vec()).collect();
+        let query = driver_query!(&Query::new(sql, args)).bind(names).bind(texts);
+        let (_, done) = self
+            .lease()
+            .await?
+            .run(|connection| Box::pin(query.execute(connection)))
+            .await;
+        Ok(done?.rows_affected())
+    }
+
+    async fn lease(&self) -> Result<Lease<Postgres>> {
+        Lease::new(&self.pool).await
     }
 }
 
@@ -152,72 +131,152 @@ fn schema(tables: &Tables) -> Vec<Vec<String>> {
         format!(
             "CREATE TABLE IF NOT EXISTS {values} (\
              session BYTEA NOT NULL REFERENCES {sessions} (id) ON DELETE CASCADE, name BYTEA NOT NULL, \
-             value TEXT NOT NULL, PRIMARY KEY (session, name))"
+             value BYTEA NOT NULL, PRIMARY KEY (session, name))"
         ),
     ]]
 }
 
 impl Engine for Server {
-    type Transaction = Lease<Postgres>;
+    type Transaction = Begun;
 
     fn statements(&self) -> &Statements {
         &self.statements
     }
 
-    async fn begin(&self) -> Result<Self::Transaction> {
+    async fn begin(&self) -> Result<Begun> {
         // Said aloud, for a database whose default is another: each statement must see what was committed before it.
-        self.after("BEGIN ISOLATION LEVEL READ COMMITTED").await
+        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
+        let mut lease = self.lease().await?;
+        // Before it is: nobody may be there to say it after.
+        lease.begun();
+        let (lease, begun) = lease.run(move |connection| Box::pin(connection.execute(begin))).await;
+        begun.map_err(Failure::uncommitted)?;
+        Ok(Begun(Some(lease)))
     }
 
-    async fn begin_alone(&self) -> Result<Self::Transaction> {
-        let mut lease = self.begin().await?;
-        let lock = spelled(&DIALECT, "SELECT pg_advisory_xact_lock(?)");
-        sqlx::query(AssertSqlSafe(lock))
-            .persistent(false)
-            .bind(LOCK)
-            .execute(&mut *lease)
-            .await?;
-        Ok(lease)
+    async fn begin_alone(&self) -> Result<Begun> {
+        let mut transaction = self.begin().await?;
+        let lock = Query {
+            sql: spelled(&DIALECT, "SELECT pg_advisory_xact_lock(?)"),
+            args: vec![Arg::Int(Some(LOCK))],
+            kept: false,
+        };
+        transaction.execute(&lock).await?;
+        Ok(transaction)
     }
 
     async fn execute(&self, query: &Query<'_>) -> Result<u64> {
-        let mut lease = Lease::new(&self.pool).await?;
-        let done = driver_query!(query).execute(&mut *lease).await;
-        Ok(lease.end_with(done)?.rows_affected())
+        let query = driver_query!(query);
+        let (_, done) = self
+            .lease()
+            .await?
+            .run(|connection| Box::pin(query.execute(connection)))
+            .await;
+        Ok(done?.rows_affected())
     }
 
     async fn fetch(&self, query: &Query<'_>, kinds: &[Kind]) -> Result<Vec<Row>> {
-        let found = self.read(query).await?;
-        rows!(found, kinds)
+        let query = driver_query!(query);
+        let (_, found) = self
+            .lease()
+            .await?
+            .run(|connection| Box::pin(query.fetch_all(connection)))
+            .await;
+        rows!(found?, kinds)
     }
 
-    fn is_passing(error: &sqlx::Error) -> bool {
-        // A deadlock, or a conflict of serialisable transactions.
-        let code = error.as_database_error().and_then(|error| error.code());
-        matches!(code.as_deref(), Some("40P01" | "40001"))
-    }
-}
-
-impl Transaction for Lease<Postgres> {
-    async fn execute(&mut self, query: &Query<'_>) -> Result<u64> {
-        let done = driver_query!(query).execute(&mut **self).await?;
-        Ok(done.rows_affected())
-    }
-
-    async fn fetch(&mut self, query: &Query<'_>, kinds: &[Kind]) -> Result<Vec<Row>> {
-        let found = driver_query!(query).fetch_all(&mut **self).await?;
-        rows!(found, kinds)
-    }
-
-    async fn commit(mut self) -> Result<()> {
-        (*self).execute("COMMIT").await?;
-        self.end();
+    async fn prepare(&self) -> Result<()> {
         Ok(())
     }
 
-    async fn rollback(mut self) -> Result<()> {
-        (*self).execute("ROLLBACK").await?;
-        self.end();
+    fn connections(&self) -> u32 {
+        self.pool.options().get_max_connections()
+    }
+
+    fn idle(&self) -> usize {
+        self.pool.num_idle()
+    }
+}
+
+impl Served for Postgres {
+    fn outcome(error: &sqlx::Error) -> Outcome {
+        let sqlx::Error::Database(error) = error else {
+            return match error {
+                // The connection, or the sense of what comes through it.
+                sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => Outcome::Unknown,
+                _ => Outcome::Final,
+            };
+        };
+        match error.code().as_deref() {
+            // A deadlock, or a conflict of serialisable transactions.
+            Some("40P01" | "40001") => Outcome::GivenUp,
+            // The server is shutting down, or ends this connection, perhaps long ago. A fatal error stands in the place of
+            // the answer; where the statement may have been committed, the server hangs up without one.
+            Some("57P01" | "57P03" | "57P04" | "57P05" | "25P03") => Outcome::Elsewhere,
+            // It does not write, or did not when the connection was made.
+            Some("25006") => Outcome::Elsewhere,
+            // The connection remembers another server's statements or tables as they were: a pooler's, or before a migration.
+            Some("26000" | "42P05" | "0A000") => Outcome::Elsewhere,
+            // The connection of a pooler to the server, which broke at some time.
+            Some(code) if code.starts_with("08") || code == "57P02" => Outcome::Unknown,
+            _ => Outcome::Final,
+        }
+    }
+
+    fn roll_back(connection: &mut PgConnection) -> Answer<'_, ()> {
+        Box::pin(async move { connection.execute("ROLLBACK").await.map(drop) })
+    }
+}
+
+/// A connection in a transaction. It is back as soon as a statement has come to its end.
+pub(in crate::store::sql) struct Begun(Option<Lease<Postgres>>);
+
+impl Begun {
+    fn lease(&mut self) -> Result<Lease<Postgres>> {
+        self.0.take().ok_or_else(|| sqlx::Error::PoolClosed.into())
+    }
+
+    async fn end(mut self, sql: &'static str) -> Result<()> {
+        let (mut lease, done) = self
+            .lease()?
+            .run(move |connection| Box::pin(connection.execute(sql)))
+            .await;
+        done.map_err(Failure::of_commit)?;
+        lease.ended();
+        Ok(())
+    }
+}
+
+impl Transaction for Begun {
+    async fn execute(&mut self, query: &Query<'_>) -> Result<u64> {
+        let query = driver_query!(query);
+        let (lease, done) = self
+            .lease()?
+            .run(|connection| Box::pin(query.execute(connection)))
+            .await;
+        self.0 = Some(lease);
+        Ok(done.map_err(Failure::uncommitted)?.rows_affected())
+    }
+
+    async fn fetch(&mut self, query: &Query<'_>, kinds: &[Kind]) -> Result<Vec<Row>> {
+        let query = driver_query!(query);
+        let (lease, found) = self
+            .lease()?
+            .run(|connection| Box::pin(query.fetch_all(connection)))
+            .await;
+        self.0 = Some(lease);
+        rows!(found.map_err(Failure::uncommitted)?, kinds)
+    }
+
+    async fn commit(self) -> Result<()> {
+        self.end("COMMIT").await
+    }
+
+    async fn rollback(self) -> Result<()> {
+        // A connection that is closed takes its transaction with it.
+        if self.0.as_ref().is_some_and(Lease::is_usable) {
+            self.end("ROLLBACK").await?;
+        }
         Ok(())
     }
 }
