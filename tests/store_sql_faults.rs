@@ -104,14 +104,17 @@ mod sqlite {
         large.values = before.values.clone();
         large.values.set("big", "x".repeat(100_000));
         let new = crate::sql_suite::ticket(2);
-        assert!(full.create(&new.id, &large, NOW).await.is_err());
+        assert!(full.create(&new.id, &large, None, NOW).await.is_err());
         // A session can be ended even so, and small changes find room.
         full.apply(&ticket, &set("a", "3"), NOW).await.unwrap();
 
         // Space is made.
         assert_eq!(roomy.apply(&ticket, &changes, NOW).await.unwrap(), Applied::Updated);
         assert_eq!(live(&full, &ticket).await.values.get("a"), Some("2"));
-        assert_eq!(roomy.create(&new.id, &large, NOW).await.unwrap(), Created::Created);
+        assert_eq!(
+            roomy.create(&new.id, &large, None, NOW).await.unwrap(),
+            Created::Created
+        );
     }
 
     #[tokio::test]
@@ -135,7 +138,7 @@ mod sqlite {
             only.apply(&ticket, &http_session::store::Changes::new(NOW, NOW), NOW)
                 .await
                 .map(drop),
-            only.create(&crate::sql_suite::ticket(2).id, &record(), NOW)
+            only.create(&crate::sql_suite::ticket(2).id, &record(), None, NOW)
                 .await
                 .map(drop),
             only.delete(&ticket, NOW).await.map(drop),

@@ -9,19 +9,26 @@ use http_session::{
 
 use crate::{
     sql_servers::{Kind, Server},
-    sql_suite::{LATER, NOW, record, set, ticket},
+    sql_suite::{LATER, NOW, log_in, owner, record, set, ticket},
 };
+
+const KINDS: &[Kind] = &[
+    #[cfg(feature = "postgres")]
+    Kind::Postgres,
+    #[cfg(feature = "mysql")]
+    Kind::MariaDb,
+];
 
 /// The servers that are compiled in and installed.
 pub(crate) fn servers() -> Vec<(Kind, Arc<Server>)> {
-    let kinds = [
-        #[cfg(feature = "postgres")]
-        Kind::Postgres,
-        #[cfg(feature = "mysql")]
-        Kind::MariaDb,
-    ];
-    let found = |kind| Server::shared(kind).map(|server| (kind, server));
-    kinds.into_iter().filter_map(found).collect()
+    let found = |&kind: &Kind| Server::shared(kind).map(|server| (kind, server));
+    KINDS.iter().filter_map(found).collect()
+}
+
+/// The same, and nobody else uses them.
+pub(crate) fn own_servers() -> Vec<(Kind, Server)> {
+    let found = |&kind: &Kind| Server::new(kind).map(|server| (kind, server));
+    KINDS.iter().filter_map(found).collect()
 }
 
 /// A store with a pool of so many connections that asks none of them whether it is alive.
@@ -73,7 +80,7 @@ pub(crate) const STEPS: [&str; 12] = [
 pub(crate) async fn prepare(store: &SqlStore, number: u64) {
     let mut record = record();
     record.values = [("a", "1"), ("b", "2")].into_iter().collect();
-    let created = store.create(&ticket(number).id, &record, NOW).await.unwrap();
+    let created = store.create(&ticket(number).id, &record, None, NOW).await.unwrap();
     assert_eq!(created, Created::Created);
 }
 
@@ -91,7 +98,7 @@ pub(crate) async fn step(store: &SqlStore, kind: &str, number: u64) -> Result<()
             if kind != "create" {
                 record.values = [("a", "1")].into_iter().collect();
             }
-            assert_eq!(store.create(&fresh.id, &record, NOW).await?, Created::Created);
+            assert_eq!(store.create(&fresh.id, &record, None, NOW).await?, Created::Created);
             assert_eq!(store.load(&fresh, NOW).await?, Loaded::Live(Box::new(record)));
             return Ok(());
         }
@@ -101,11 +108,13 @@ pub(crate) async fn step(store: &SqlStore, kind: &str, number: u64) -> Result<()
             return Ok(());
         }
         "sessions_of" => {
-            store.sessions_of("nobody", NOW).await?;
+            store.sessions_of(&owner("ann").id, NOW).await?;
             return Ok(());
         }
         "delete_of" => {
-            store.delete_of("nobody", &Which::All).await?;
+            let theirs = log_in(store, number + 2_000_000, "ann").await;
+            assert!(store.delete_of(&owner("ann").id, &Which::All, NOW).await? > 0);
+            assert_eq!(store.load(&theirs, NOW).await?, Loaded::Missing);
             return Ok(());
         }
         "sweep" => {

@@ -1,6 +1,6 @@
 //! `SqlStore` as a [`Store`].
 
-use super::{Engine, SqlStore, error, read, steps};
+use super::{Engine, SqlStore, ends, error, read, steps};
 use crate::{
     error::Error,
     session::SessionId,
@@ -10,22 +10,16 @@ use crate::{
     },
 };
 
-/// The longest session key and the longest owner, in bytes: both are in an index, whose entries PostgreSQL limits to 2,704
-/// bytes and MySQL to 3,072. The same for all engines, so that one can be changed for another.
+/// The longest session key, in bytes: it is in an index, whose entries PostgreSQL limits to 2,704 bytes and MySQL to 3,072.
+/// The same for all engines, so that one can be changed for another.
 const LONGEST_NAME: usize = 2_048;
 
 /// An index has no room for longer ones, and an engine must not cut them off.
-fn check<'a>(names: impl IntoIterator<Item = &'a str>, owner: Option<&str>) -> Result<(), Error> {
+fn check<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
     if names.into_iter().any(|name| name.len() > LONGEST_NAME) {
         return Err(Error::value(
             "",
             "a session key is longer than the 2,048 bytes that the tables have room for: use a shorter one",
-        ));
-    }
-    if owner.is_some_and(|owner| owner.len() > LONGEST_NAME) {
-        return Err(Error::value(
-            "",
-            "its owner is longer than the 2,048 bytes that the tables have room for: use a shorter one",
         ));
     }
     Ok(())
@@ -36,21 +30,21 @@ impl Store for SqlStore {
         on!(&self.engine, engine => read::load(engine, ticket, now).await).map_err(error::store)
     }
 
-    async fn create(&self, id: &SessionId, record: &Record, _: Option<&Login>, now: u64) -> Result<Created, Error> {
-        check(record.values.iter().map(|(name, _)| name), None)?;
+    async fn create(&self, id: &SessionId, record: &Record, login: Option<&Login>, now: u64) -> Result<Created, Error> {
+        check(record.values.iter().map(|(name, _)| name))?;
         match &self.engine {
             #[cfg(feature = "postgres")]
-            Engine::Postgres(server) => server.create(id, record, now).await,
+            Engine::Postgres(server) => server.create(id, record, login, now).await,
             #[cfg(feature = "sqlite")]
-            Engine::Sqlite(file) => steps::create(file, id, record, now).await,
+            Engine::Sqlite(file) => steps::create(file, id, record, login, now).await,
             #[cfg(feature = "mysql")]
-            Engine::MySql(server) => steps::create(server, id, record, now).await,
+            Engine::MySql(server) => steps::create(server, id, record, login, now).await,
         }
         .map_err(error::store)
     }
 
     async fn apply(&self, ticket: &HashedTicket, changes: &Changes, now: u64) -> Result<Applied, Error> {
-        check(changes.set.iter().map(|(name, _)| name.as_str()), None)?;
+        check(changes.set.iter().map(|(name, _)| name.as_str()))?;
         match &self.engine {
             #[cfg(feature = "postgres")]
             Engine::Postgres(server) => server.apply(ticket, changes, now).await,
@@ -67,26 +61,26 @@ impl Store for SqlStore {
     }
 
     async fn delete_expired(&self, now: u64) -> Result<u64, Error> {
-        on!(&self.engine, engine => steps::delete_expired(engine, now).await).map_err(error::store)
+        on!(&self.engine, engine => ends::delete_expired(engine, now).await).map_err(error::store)
     }
 
     fn keeps_owners(&self) -> bool {
         true
     }
 
-    async fn begin_login(&self, _: &OwnerId, _: u64) -> Result<Mark, Error> {
-        Ok(Mark::default())
+    async fn begin_login(&self, owner: &OwnerId, _: u64) -> Result<Mark, Error> {
+        on!(&self.engine, engine => read::mark(engine, owner).await).map_err(error::store)
     }
 
     async fn sessions_of(&self, owner: &OwnerId, now: u64) -> Result<Vec<StoredSession>, Error> {
         on!(&self.engine, engine => read::sessions_of(engine, owner, now).await).map_err(error::store)
     }
 
-    async fn delete_of(&self, owner: &OwnerId, which: &Which, _: u64) -> Result<u64, Error> {
-        on!(&self.engine, engine => steps::delete_of(engine, owner, which).await).map_err(error::store)
+    async fn delete_of(&self, owner: &OwnerId, which: &Which, now: u64) -> Result<u64, Error> {
+        on!(&self.engine, engine => ends::delete_of(engine, owner, which, now).await).map_err(error::store)
     }
 
     async fn delete_begun(&self, epoch: &Epoch) -> Result<u64, Error> {
-        on!(&self.engine, engine => steps::delete_begun_before(engine, epoch.before).await).map_err(error::store)
+        on!(&self.engine, engine => ends::delete_begun(engine, epoch).await).map_err(error::store)
     }
 }

@@ -16,10 +16,12 @@ macro_rules! on {
 
 mod contract;
 mod dialect;
+mod ends;
 mod engine;
 mod error;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod lease;
+mod login;
 mod read;
 mod schema;
 mod statements;

@@ -6,14 +6,23 @@ use super::{
 };
 use crate::{
     session::{SessionId, Values},
-    store::{HashedTicket, Loaded, Record, SecretHash, StoredSession},
+    store::{HashedTicket, Loaded, Mark, Owner, OwnerId, RENEWED_FOR, Record, SecretHash, StoredSession},
 };
 
 pub(super) async fn load<E: Engine>(engine: &E, ticket: &HashedTicket, now: u64) -> Result<Loaded> {
     use Kind::{Bytes, Int};
-    const COLUMNS: [Kind; 11] = [Bytes, Int, Int, Int, Int, Int, Int, Bytes, Bytes, Bytes, Bytes];
+    const COLUMNS: [Kind; 12] = [Bytes, Int, Int, Int, Int, Int, Int, Bytes, Bytes, Bytes, Bytes, Bytes];
     let (id, secret) = (ticket.id.as_bytes(), ticket.secret.as_bytes());
-    let args = vec![bytes(id), int(now), bytes(id), bytes(secret), int(now)];
+    let args = vec![
+        bytes(id),
+        int(now),
+        bytes(secret),
+        bytes(secret),
+        int(now.saturating_sub(RENEWED_FOR)),
+        bytes(id),
+        bytes(secret),
+        int(now),
+    ];
     let query = Query::new(&engine.statements().load, args);
     let rows = fetched(engine, &query, &COLUMNS).await?;
     let (mut session, mut values) = (None, Vec::with_capacity(rows.len()));
@@ -27,6 +36,7 @@ pub(super) async fn load<E: Engine>(engine: &E, ticket: &HashedTicket, now: u64)
             max_age,
             expires,
             owner,
+            owner_name,
             label,
             name,
             value,
@@ -41,7 +51,10 @@ pub(super) async fn load<E: Engine>(engine: &E, ticket: &HashedTicket, now: u64)
         record.seen = number(&seen)?;
         record.authenticated = optional(&authenticated)?;
         record.max_age = optional(&max_age)?.map(|age| u32::try_from(age).unwrap_or(u32::MAX));
-        record.owner = optional_text(owner)?;
+        record.owner = match owner {
+            Cell::Null => None,
+            id => Some(Owner::new(OwnerId::from_bytes(array(id)?), text(owner_name)?)),
+        };
         record.label = optional_text(label)?;
         session = Some(Box::new(record));
     }
@@ -60,7 +73,18 @@ pub(super) async fn fetched<E: Engine>(engine: &E, query: &Query<'_>, kinds: &[K
     carried_out(engine, Twice::Same, |_| engine.fetch(query, kinds)).await
 }
 
-pub(super) async fn sessions_of<E: Engine>(engine: &E, owner: &str, now: u64) -> Result<Vec<StoredSession>> {
+/// The mark that a login asks for.
+pub(super) async fn mark<E: Engine>(engine: &E, owner: &OwnerId) -> Result<Mark> {
+    let query = Query::new(&engine.statements().mark, vec![bytes(owner.as_bytes())]);
+    let rows = fetched(engine, &query, &[Kind::Int; 4]).await?;
+    let [all, epoch, theirs, ended] = array_of(rows.into_iter().next().ok_or_else(malformed)?)?;
+    Ok(Mark::new(
+        number(&all)? + optional(&theirs)?.unwrap_or(0),
+        number(&epoch)?.max(optional(&ended)?.unwrap_or(0)),
+    ))
+}
+
+pub(super) async fn sessions_of<E: Engine>(engine: &E, owner: &OwnerId, now: u64) -> Result<Vec<StoredSession>> {
     use Kind::{Bytes, Int};
     let query = Query::new(
         &engine.statements().sessions_of,
@@ -83,7 +107,7 @@ pub(super) fn array_of<const N: usize>(row: Row) -> Result<[Cell; N]> {
     row.try_into().map_err(|_| malformed())
 }
 
-fn number(cell: &Cell) -> Result<u64> {
+pub(super) fn number(cell: &Cell) -> Result<u64> {
     optional(cell)?.ok_or_else(malformed)
 }
 
@@ -95,7 +119,7 @@ fn optional(cell: &Cell) -> Result<Option<u64>> {
     }
 }
 
-fn array(cell: Cell) -> Result<[u8; 32]> {
+pub(super) fn array(cell: Cell) -> Result<[u8; 32]> {
     match cell {
         Cell::Bytes(bytes) => bytes.try_into().map_err(|_| malformed()),
         _ => Err(malformed()),

@@ -18,6 +18,10 @@ const MOST: usize = 32;
 pub(super) struct Tables {
     pub(super) sessions: String,
     pub(super) values: String,
+    /// One row for each owner, which a login locks: so an owner's logins are one after the other.
+    pub(super) owners: String,
+    /// One row, which an end of all sessions changes and a login locks against it.
+    pub(super) ends: String,
     pub(super) version: String,
 }
 
@@ -39,6 +43,8 @@ impl Tables {
         Self {
             sessions: format!("{prefix}sessions"),
             values: format!("{prefix}session_values"),
+            owners: format!("{prefix}session_owners"),
+            ends: format!("{prefix}session_ends"),
             version: format!("{prefix}session_schema"),
         }
     }
@@ -107,6 +113,15 @@ fn version(rows: Result<Vec<super::engine::Row>>) -> Result<u32> {
         Some(&Cell::Int(version)) => u32::try_from(version).unwrap_or(0),
         _ => 0,
     })
+}
+
+/// The one row of the table of ends. Not a second one, so that the printed text may be run twice.
+pub(super) fn first_end(tables: &Tables) -> String {
+    format!(
+        "INSERT INTO {table} (one, mark, epoch) SELECT 1, 0, 0 FROM (SELECT 1 AS one) AS one \
+         WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE one = 1)",
+        table = tables.ends
+    )
 }
 
 fn begin(tables: &Tables) -> [String; 1] {

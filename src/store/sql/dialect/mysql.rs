@@ -8,7 +8,7 @@ use crate::store::sql::{
     engine::{Engine, Kind, Query, Result, Row, Transaction, driver_query, rows},
     error::{Failure, Outcome},
     lease::{self, Answer, Lease, Served},
-    schema::Tables,
+    schema::{Tables, first_end},
     statements::{Dialect, Statements},
 };
 
@@ -16,6 +16,10 @@ const DIALECT: Dialect = Dialect {
     numbered: false,
     greatest: "GREATEST",
     overwrite: " ON DUPLICATE KEY UPDATE value = VALUES(value)",
+    add: " ON DUPLICATE KEY UPDATE logins = logins + VALUES(logins), mark = mark + VALUES(mark), \
+          ended = GREATEST(ended, VALUES(ended)), \
+          kept_until = GREATEST(kept_until, VALUES(kept_until))",
+    share: " LOCK IN SHARE MODE",
     sweep: "DELETE FROM {} WHERE expires < ? ORDER BY expires LIMIT ?",
     schema,
 };
@@ -49,14 +53,22 @@ impl Server {
 
 /// Bytes everywhere: what is text to this engine is compared without regard to spaces at its end.
 fn schema(tables: &Tables) -> Vec<Vec<String>> {
-    let Tables { sessions, values, .. } = tables;
+    let Tables {
+        sessions,
+        values,
+        owners,
+        ends,
+        ..
+    } = tables;
     vec![vec![
         format!(
             "CREATE TABLE IF NOT EXISTS {sessions} (\
              id BINARY(32) NOT NULL PRIMARY KEY, secret BINARY(32) NOT NULL, created BIGINT NOT NULL, \
-             sent BIGINT NOT NULL, seen BIGINT NOT NULL, authenticated BIGINT, max_age BIGINT, \
-             expires BIGINT NOT NULL, owner VARBINARY(2048), label LONGBLOB, \
-             INDEX {sessions}_expires (expires), INDEX {sessions}_owner (owner)) \
+             sent BIGINT NOT NULL, seen BIGINT NOT NULL, authenticated BIGINT, begun BIGINT NOT NULL, \
+             max_age BIGINT, expires BIGINT NOT NULL, owner BINARY(32), owner_name BLOB, login BIGINT NOT NULL, \
+             label BLOB, renewed_from BINARY(32), renewed_at BIGINT, \
+             INDEX {sessions}_expires (expires), INDEX {sessions}_begun (begun, id), \
+             INDEX {sessions}_owner (owner, login)) \
              ENGINE = InnoDB ROW_FORMAT = DYNAMIC"
         ),
         format!(
@@ -66,6 +78,16 @@ fn schema(tables: &Tables) -> Vec<Vec<String>> {
              FOREIGN KEY (session) REFERENCES {sessions} (id) ON DELETE CASCADE) \
              ENGINE = InnoDB ROW_FORMAT = DYNAMIC"
         ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {owners} (\
+             owner BINARY(32) NOT NULL PRIMARY KEY, logins BIGINT NOT NULL, mark BIGINT NOT NULL, \
+             ended BIGINT NOT NULL, kept_until BIGINT NOT NULL, INDEX {owners}_kept_until (kept_until)) ENGINE = InnoDB"
+        ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {ends} (\
+             one BIGINT NOT NULL PRIMARY KEY, mark BIGINT NOT NULL, epoch BIGINT NOT NULL) ENGINE = InnoDB"
+        ),
+        first_end(tables),
     ]]
 }
 

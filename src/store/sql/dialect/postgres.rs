@@ -7,12 +7,12 @@ use sqlx::{Executor as _, PgConnection, PgPool, Postgres};
 use crate::{
     session::SessionId,
     store::{
-        Applied, Changes, Created, HashedTicket, Record,
+        Applied, Changes, Created, Field, HashedTicket, Login, Record,
         sql::{
-            engine::{Arg, Engine, Kind, Query, Result, Row, Transaction, driver_query, rows},
+            engine::{Arg, Engine, Kind, Query, Result, Row, Transaction, driver_query, int, rows},
             error::{Failure, Outcome},
             lease::{self, Answer, Lease, Served},
-            schema::Tables,
+            schema::{Tables, first_end},
             statements::{Dialect, Statements, spelled},
             steps,
         },
@@ -23,6 +23,9 @@ const DIALECT: Dialect = Dialect {
     numbered: true,
     greatest: "GREATEST",
     overwrite: " ON CONFLICT (session, name) DO UPDATE SET value = EXCLUDED.value",
+    add: " ON CONFLICT (owner) DO UPDATE SET logins = {}.logins + excluded.logins, mark = {}.mark + excluded.mark, \
+          ended = GREATEST({}.ended, excluded.ended), kept_until = GREATEST({}.kept_until, excluded.kept_until)",
+    share: " FOR SHARE",
     // An array, so that the inner query runs once; several sweepers share the work.
     sweep: "DELETE FROM {} WHERE id = ANY (ARRAY(\
             SELECT id FROM {} WHERE expires < ? ORDER BY expires LIMIT ? FOR UPDATE SKIP LOCKED))",
@@ -37,7 +40,9 @@ pub(in crate::store::sql) struct Server {
     pool: PgPool,
     statements: Arc<Statements>,
     create: Arc<str>,
+    create_login: Arc<str>,
     set: Arc<str>,
+    set_login: Arc<str>,
 }
 
 impl Server {
@@ -59,13 +64,13 @@ impl Server {
                  SELECT id FROM written"
             ))
         };
-        let create = with_values(&statements.create, "");
-        let set = with_values(&statements.update, DIALECT.overwrite);
         Self {
+            create: with_values(&statements.create, ""),
+            create_login: with_values(&statements.create_login, ""),
+            set: with_values(&statements.update, DIALECT.overwrite),
+            set_login: with_values(&statements.update_login, DIALECT.overwrite),
             pool,
             statements,
-            create,
-            set,
         }
     }
 
@@ -73,9 +78,26 @@ impl Server {
         *self = Self::pool(self.pool.clone(), tables);
     }
 
-    pub(in crate::store::sql) async fn create(&self, id: &SessionId, record: &Record, now: u64) -> Result<Created> {
+    pub(in crate::store::sql) async fn create(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        login: Option<&Login>,
+        now: u64,
+    ) -> Result<Created> {
+        if login.is_some() {
+            return steps::create(self, id, record, login, now).await;
+        }
         let values: Vec<(&str, &str)> = record.values.iter().collect();
-        let insert = || self.with_values(&self.create, steps::created(id, record), &values);
+        let create = if record.is_anonymous() {
+            &self.create
+        } else {
+            &self.create_login
+        };
+        let insert = || async {
+            let args = steps::created(id, record, None);
+            Ok(self.with_values(create, args, &values).await? > 0)
+        };
         steps::created_by(self, id, record, now, insert).await
     }
 
@@ -88,16 +110,22 @@ impl Server {
         changes: &Changes,
         now: u64,
     ) -> Result<Applied> {
-        if steps::keeps_data(changes) || changes.cleared || !changes.expected.is_empty() || !changes.removed.is_empty()
-        {
+        let looks = changes.cleared || !changes.expected.is_empty() || !changes.removed.is_empty();
+        if looks || steps::keeps_data(changes) || steps::login(changes).is_some() {
             return steps::apply(self, ticket, changes, now).await;
         }
         let values = steps::set(changes);
-        let set = || self.with_values(&self.set, steps::updated(ticket, changes, now), &values);
-        steps::applied_by(self, ticket, changes, || async {
-            set().await.map(steps::updated_or_gone)
-        })
-        .await
+        let set = || async {
+            let mut args = steps::updated(ticket, changes, None, now);
+            let set = if let Field::Set(at) = changes.authenticated {
+                args.push(int(at));
+                &self.set_login
+            } else {
+                &self.set
+            };
+            self.with_values(set, args, &values).await.map(steps::updated_or_gone)
+        };
+        steps::applied_by(self, ticket, changes, set).await
     }
 
     async fn with_values(&self, sql: &Arc<str>, args: Vec<Arg<'_>>, values: &[(&str, &str)]) -> Result<u64> {
@@ -118,21 +146,39 @@ impl Server {
 }
 
 fn schema(tables: &Tables) -> Vec<Vec<String>> {
-    let Tables { sessions, values, .. } = tables;
+    let Tables {
+        sessions,
+        values,
+        owners,
+        ends,
+        ..
+    } = tables;
     vec![vec![
         format!(
             "CREATE TABLE IF NOT EXISTS {sessions} (\
              id BYTEA NOT NULL PRIMARY KEY, secret BYTEA NOT NULL, created BIGINT NOT NULL, sent BIGINT NOT NULL, \
-             seen BIGINT NOT NULL, authenticated BIGINT, max_age BIGINT, expires BIGINT NOT NULL, owner BYTEA, \
-             label BYTEA)"
+             seen BIGINT NOT NULL, authenticated BIGINT, begun BIGINT NOT NULL, max_age BIGINT, expires BIGINT NOT NULL, \
+             owner BYTEA, owner_name BYTEA, login BIGINT NOT NULL, label BYTEA, renewed_from BYTEA, renewed_at BIGINT)"
         ),
         format!("CREATE INDEX IF NOT EXISTS {sessions}_expires ON {sessions} (expires)"),
-        format!("CREATE INDEX IF NOT EXISTS {sessions}_owner ON {sessions} (owner) WHERE owner IS NOT NULL"),
+        format!("CREATE INDEX IF NOT EXISTS {sessions}_begun ON {sessions} (begun, id)"),
+        format!("CREATE INDEX IF NOT EXISTS {sessions}_owner ON {sessions} (owner, login) WHERE owner IS NOT NULL"),
         format!(
             "CREATE TABLE IF NOT EXISTS {values} (\
              session BYTEA NOT NULL REFERENCES {sessions} (id) ON DELETE CASCADE, name BYTEA NOT NULL, \
              value BYTEA NOT NULL, PRIMARY KEY (session, name))"
         ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {owners} (\
+             owner BYTEA NOT NULL PRIMARY KEY, logins BIGINT NOT NULL, mark BIGINT NOT NULL, \
+             ended BIGINT NOT NULL, kept_until BIGINT NOT NULL)"
+        ),
+        format!("CREATE INDEX IF NOT EXISTS {owners}_kept_until ON {owners} (kept_until)"),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {ends} (\
+             one BIGINT NOT NULL PRIMARY KEY, mark BIGINT NOT NULL, epoch BIGINT NOT NULL)"
+        ),
+        first_end(tables),
     ]]
 }
 

@@ -15,7 +15,7 @@ use sqlx::{
 use crate::store::sql::{
     engine::{Cell, Engine, Kind, Query, Result, Row, Transaction, driver_query, rows},
     error::{Failure, Outcome},
-    schema::Tables,
+    schema::{Tables, first_end},
     statements::{Dialect, Statements},
 };
 
@@ -23,6 +23,9 @@ const DIALECT: Dialect = Dialect {
     numbered: false,
     greatest: "MAX",
     overwrite: " ON CONFLICT (session, name) DO UPDATE SET value = excluded.value",
+    add: " ON CONFLICT (owner) DO UPDATE SET logins = {}.logins + excluded.logins, mark = {}.mark + excluded.mark, \
+          ended = MAX({}.ended, excluded.ended), kept_until = MAX({}.kept_until, excluded.kept_until)",
+    share: "",
     sweep: "DELETE FROM {} WHERE id IN (SELECT id FROM {} WHERE expires < ? ORDER BY expires LIMIT ?)",
     schema,
 };
@@ -200,21 +203,39 @@ fn plain(path: &Path) -> PathBuf {
 }
 
 fn schema(tables: &Tables) -> Vec<Vec<String>> {
-    let Tables { sessions, values, .. } = tables;
+    let Tables {
+        sessions,
+        values,
+        owners,
+        ends,
+        ..
+    } = tables;
     vec![vec![
         format!(
             "CREATE TABLE IF NOT EXISTS {sessions} (\
              id BLOB NOT NULL PRIMARY KEY, secret BLOB NOT NULL, created INTEGER NOT NULL, sent INTEGER NOT NULL, \
-             seen INTEGER NOT NULL, authenticated INTEGER, max_age INTEGER, expires INTEGER NOT NULL, owner BLOB, \
-             label BLOB) WITHOUT ROWID"
+             seen INTEGER NOT NULL, authenticated INTEGER, begun INTEGER NOT NULL, max_age INTEGER, expires INTEGER NOT NULL, \
+             owner BLOB, owner_name BLOB, login INTEGER NOT NULL, label BLOB, renewed_from BLOB, renewed_at INTEGER) WITHOUT ROWID"
         ),
         format!("CREATE INDEX IF NOT EXISTS {sessions}_expires ON {sessions} (expires)"),
-        format!("CREATE INDEX IF NOT EXISTS {sessions}_owner ON {sessions} (owner) WHERE owner IS NOT NULL"),
+        format!("CREATE INDEX IF NOT EXISTS {sessions}_begun ON {sessions} (begun, id)"),
+        format!("CREATE INDEX IF NOT EXISTS {sessions}_owner ON {sessions} (owner, login) WHERE owner IS NOT NULL"),
         format!(
             "CREATE TABLE IF NOT EXISTS {values} (\
              session BLOB NOT NULL REFERENCES {sessions} (id) ON DELETE CASCADE, name BLOB NOT NULL, \
              value BLOB NOT NULL, PRIMARY KEY (session, name)) WITHOUT ROWID"
         ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {owners} (\
+             owner BLOB NOT NULL PRIMARY KEY, logins INTEGER NOT NULL, mark INTEGER NOT NULL, \
+             ended INTEGER NOT NULL, kept_until INTEGER NOT NULL) WITHOUT ROWID"
+        ),
+        format!("CREATE INDEX IF NOT EXISTS {owners}_kept_until ON {owners} (kept_until)"),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {ends} (\
+             one INTEGER NOT NULL PRIMARY KEY, mark INTEGER NOT NULL, epoch INTEGER NOT NULL)"
+        ),
+        first_end(tables),
     ]]
 }
 
