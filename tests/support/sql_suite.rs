@@ -59,7 +59,7 @@ pub fn owner(name: &str) -> Owner {
 pub async fn log_in(store: &SqlStore, number: u64, of: &str) -> HashedTicket {
     let (ticket, of) = (ticket(number), owner(of));
     let mut record = record();
-    let login = Login::new(store.begin_login(&of.id, NOW).await.unwrap());
+    let login = Login::new(store.begin_login(&of.id, NOW).await.unwrap().number);
     (record.owner, record.authenticated) = (Some(of), Some(NOW));
     let created = store.create(&ticket.id, &record, Some(&login), NOW).await.unwrap();
     assert_eq!(created, Created::Created);
@@ -452,7 +452,11 @@ pub async fn names_have_an_end(url: &str) {
     assert_eq!(found.owner.unwrap().name, random[..1_404]);
     assert_eq!(found.label.unwrap().len(), 1_023);
     let too_long = longest + "z";
-    assert!(source(&store.apply(&ticket, &set(&too_long, "1"), NOW).await.unwrap_err()).contains("2,048"));
+    let error = store.apply(&ticket, &set(&too_long, "1"), NOW).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Value { .. }) && error.to_string().contains("2,048"),
+        "{error}"
+    );
 }
 
 /// A future that is dropped after so many polls leaves a whole step or none, and whoever has the connection next is not in its
