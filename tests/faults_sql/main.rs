@@ -16,5 +16,7 @@ mod sql_suite;
 mod connections;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod kinds;
+#[cfg(feature = "postgres")]
+mod pooler;
 #[cfg(feature = "sqlite")]
 mod sqlite;

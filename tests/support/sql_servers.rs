@@ -183,7 +183,7 @@ impl Server {
     }
 }
 
-fn as_nobody(program: &Path, folder: &Path) -> Command {
+pub fn as_nobody(program: &Path, folder: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(folder);
     // Only root may, and only root must.

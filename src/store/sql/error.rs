@@ -113,6 +113,8 @@ pub(super) fn store(failure: Failure) -> Error {
     let error = failure.cause;
     if is_missing_table(&error) {
         Error::store(MissingTables(Cause::new(error.into())))
+    } else if is_pooled(&error) {
+        Error::store(Pooled(Cause::new(error.into())))
     } else if is_bad_value(&error) {
         // The server's own words may quote the value.
         Error::value(
@@ -142,6 +144,12 @@ fn is_bad_value(error: &sqlx::Error) -> bool {
     })
 }
 
+/// Whether a prepared statement was not where it had been prepared.
+fn is_pooled(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("26000" | "42P05"))
+}
+
 /// A row that this store has not written.
 pub(super) fn malformed() -> Failure {
     sqlx::Error::Decode("a row of the session tables is not what this store writes".into()).into()
@@ -161,6 +169,25 @@ impl fmt::Display for MissingTables {
 }
 
 impl std::error::Error for MissingTables {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.0.as_source())
+    }
+}
+
+/// Statements do not meet the connection on which they were prepared.
+#[derive(Debug)]
+struct Pooled(Cause);
+
+impl fmt::Display for Pooled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "the connections go through a pooler that lends each transaction another one, where prepared statements are not \
+             known: let the store be made by `SqlStore::connect`, which notices that, or call `SqlStore::unprepared`",
+        )
+    }
+}
+
+impl std::error::Error for Pooled {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(self.0.as_source())
     }

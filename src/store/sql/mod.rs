@@ -197,6 +197,25 @@ impl SqlStore {
         Ok(self)
     }
 
+    /// Sends PostgreSQL each statement as one text, with nothing prepared: for a pool whose connections go through a pooler
+    /// such as PgBouncer in transaction mode, which lends each transaction another connection of the server. Values go as
+    /// hexadecimal digits then, twice as long, and the server plans each statement anew; round trips are the same.
+    ///
+    /// [`connect`](Self::connect) notices such a pooler and does this by itself, unless the pooler passes on
+    /// `extra_float_digits`. Other engines know no difference.
+    #[must_use]
+    pub fn unprepared(mut self) -> Self {
+        match &mut self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(server) => server.as_text(),
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite(_) => {}
+            #[cfg(feature = "mysql")]
+            Engine::MySql(_) => {}
+        }
+        self
+    }
+
     /// Makes the tables, or brings those of an older version of this crate to the newest one. Nothing happens if they are at
     /// it, and several processes may call it at once, so it can simply stand where the program starts.
     ///

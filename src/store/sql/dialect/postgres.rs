@@ -1,15 +1,19 @@
 //! PostgreSQL.
 
-use std::sync::Arc;
+use std::{str::FromStr as _, sync::Arc};
 
-use sqlx::{Executor as _, PgConnection, PgPool, Postgres};
+use sqlx::{
+    Executor as _, PgConnection, PgPool, Postgres, Row as _,
+    postgres::{PgConnectOptions, PgRow},
+};
 
+use super::sent::Sent;
 use crate::{
     session::SessionId,
     store::{
         Applied, Changes, Created, Field, HashedTicket, Login, Record,
         sql::{
-            engine::{Arg, Engine, Kind, Query, Result, Row, Transaction, driver_query, int, rows},
+            engine::{Arg, Engine, Kind, Query, Result, Row, Transaction, int, rows},
             error::{Failure, Outcome},
             lease::{self, Answer, Lease, Served},
             schema::{Tables, first_end},
@@ -32,12 +36,23 @@ const DIALECT: Dialect = Dialect {
     schema,
 };
 
+/// What `extra_float_digits` is asked to be; another than its default, and than the driver's.
+const MARK: i8 = 3;
+
+fn is_refused_parameter(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.message().contains("extra_float_digits"))
+}
+
 /// Names the lock that whoever changes the schema holds: "sessions" in ASCII.
 const LOCK: i64 = 0x7365_7373_696f_6e73;
 
 #[derive(Clone)]
 pub(in crate::store::sql) struct Server {
     pool: PgPool,
+    /// Whether each statement is one text, with nothing prepared.
+    as_text: bool,
     statements: Arc<Statements>,
     create: Arc<str>,
     create_login: Arc<str>,
@@ -47,10 +62,33 @@ pub(in crate::store::sql) struct Server {
 
 impl Server {
     pub(in crate::store::sql) async fn url(url: &str, tables: Tables) -> Result<Self> {
-        Ok(Self::pool(lease::options().connect(url).await?, tables))
+        let options = PgConnectOptions::from_str(url)?;
+        // A setting that no float of ours needs: a pooler refuses it or leaves it out.
+        let marked = options.clone().extra_float_digits(MARK);
+        match lease::options().connect_with(marked).await {
+            Ok(pool) => {
+                let found: PgRow = sqlx::raw_sql("SHOW extra_float_digits").fetch_one(&pool).await?;
+                let is_marked = found.try_get::<String, _>(0)? == MARK.to_string();
+                Ok(Self::new(pool, !is_marked, tables))
+            }
+            Err(error) if is_refused_parameter(&error) => {
+                let pool = lease::options().connect_with(options.extra_float_digits(None)).await?;
+                Ok(Self::new(pool, true, tables))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(in crate::store::sql) fn pool(pool: PgPool, tables: Tables) -> Self {
+        Self::new(pool, false, tables)
+    }
+
+    /// The same with nothing prepared.
+    pub(in crate::store::sql) fn as_text(&mut self) {
+        self.as_text = true;
+    }
+
+    fn new(pool: PgPool, as_text: bool, tables: Tables) -> Self {
         let statements = Arc::new(Statements::new(&DIALECT, tables));
         let Tables { values, .. } = &statements.tables;
         // A session and its values in one statement, which is one round trip and one transaction.
@@ -70,12 +108,13 @@ impl Server {
             set: with_values(&statements.update, DIALECT.overwrite),
             set_login: with_values(&statements.update_login, DIALECT.overwrite),
             pool,
+            as_text,
             statements,
         }
     }
 
     pub(in crate::store::sql) fn named(&mut self, tables: Tables) {
-        *self = Self::pool(self.pool.clone(), tables);
+        *self = Self::new(self.pool.clone(), self.as_text, tables);
     }
 
     pub(in crate::store::sql) async fn create(
@@ -129,15 +168,9 @@ impl Server {
     }
 
     async fn with_values(&self, sql: &Arc<str>, args: Vec<Arg<'_>>, values: &[(&str, &str)]) -> Result<u64> {
-        let names: Vec<Vec<u8>> = values.iter().map(|(name, _)| name.as_bytes().to_vec()).collect();
-        let texts: Vec<Vec<u8>> = values.iter().map(|(_, json)| json.as_bytes().to_vec()).collect();
-        let query = driver_query!(&Query::new(sql, args)).bind(names).bind(texts);
-        let (_, done) = self
-            .lease()
-            .await?
-            .run(|connection| Box::pin(query.execute(connection)))
-            .await;
-        Ok(done?.rows_affected())
+        let sent = Sent::with_values(&Query::new(sql, args), values, self.as_text);
+        let (_, done) = self.lease().await?.run(|connection| sent.execute(connection)).await;
+        done
     }
 
     async fn lease(&self) -> Result<Lease<Postgres>> {
@@ -197,7 +230,10 @@ impl Engine for Server {
         lease.begun();
         let (lease, begun) = lease.run(move |connection| Box::pin(connection.execute(begin))).await;
         begun.map_err(Failure::uncommitted)?;
-        Ok(Begun(Some(lease)))
+        Ok(Begun {
+            lease: Some(lease),
+            as_text: self.as_text,
+        })
     }
 
     async fn begin_alone(&self) -> Result<Begun> {
@@ -212,22 +248,14 @@ impl Engine for Server {
     }
 
     async fn execute(&self, query: &Query<'_>) -> Result<u64> {
-        let query = driver_query!(query);
-        let (_, done) = self
-            .lease()
-            .await?
-            .run(|connection| Box::pin(query.execute(connection)))
-            .await;
-        Ok(done?.rows_affected())
+        let sent = Sent::new(query, self.as_text);
+        let (_, done) = self.lease().await?.run(|connection| sent.execute(connection)).await;
+        done
     }
 
     async fn fetch(&self, query: &Query<'_>, kinds: &[Kind]) -> Result<Vec<Row>> {
-        let query = driver_query!(query);
-        let (_, found) = self
-            .lease()
-            .await?
-            .run(|connection| Box::pin(query.fetch_all(connection)))
-            .await;
+        let sent = Sent::new(query, self.as_text);
+        let (_, found) = self.lease().await?.run(|connection| sent.fetch_all(connection)).await;
         rows!(found?, kinds)
     }
 
@@ -275,11 +303,14 @@ impl Served for Postgres {
 }
 
 /// A connection in a transaction. It is back as soon as a statement has come to its end.
-pub(in crate::store::sql) struct Begun(Option<Lease<Postgres>>);
+pub(in crate::store::sql) struct Begun {
+    lease: Option<Lease<Postgres>>,
+    as_text: bool,
+}
 
 impl Begun {
     fn lease(&mut self) -> Result<Lease<Postgres>> {
-        self.0.take().ok_or_else(|| sqlx::Error::PoolClosed.into())
+        self.lease.take().ok_or_else(|| sqlx::Error::PoolClosed.into())
     }
 
     async fn end(mut self, sql: &'static str) -> Result<()> {
@@ -295,22 +326,16 @@ impl Begun {
 
 impl Transaction for Begun {
     async fn execute(&mut self, query: &Query<'_>) -> Result<u64> {
-        let query = driver_query!(query);
-        let (lease, done) = self
-            .lease()?
-            .run(|connection| Box::pin(query.execute(connection)))
-            .await;
-        self.0 = Some(lease);
-        Ok(done.map_err(Failure::uncommitted)?.rows_affected())
+        let sent = Sent::new(query, self.as_text);
+        let (lease, done) = self.lease()?.run(|connection| sent.execute(connection)).await;
+        self.lease = Some(lease);
+        done.map_err(Failure::uncommitted)
     }
 
     async fn fetch(&mut self, query: &Query<'_>, kinds: &[Kind]) -> Result<Vec<Row>> {
-        let query = driver_query!(query);
-        let (lease, found) = self
-            .lease()?
-            .run(|connection| Box::pin(query.fetch_all(connection)))
-            .await;
-        self.0 = Some(lease);
+        let sent = Sent::new(query, self.as_text);
+        let (lease, found) = self.lease()?.run(|connection| sent.fetch_all(connection)).await;
+        self.lease = Some(lease);
         rows!(found.map_err(Failure::uncommitted)?, kinds)
     }
 
@@ -320,7 +345,7 @@ impl Transaction for Begun {
 
     async fn rollback(self) -> Result<()> {
         // A connection that is closed takes its transaction with it.
-        if self.0.as_ref().is_some_and(Lease::is_usable) {
+        if self.lease.as_ref().is_some_and(Lease::is_usable) {
             self.end("ROLLBACK").await?;
         }
         Ok(())
