@@ -18,5 +18,6 @@ mod connections;
 mod kinds;
 #[cfg(feature = "postgres")]
 mod pooler;
+mod settings;
 #[cfg(feature = "sqlite")]
 mod sqlite;

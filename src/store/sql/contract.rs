@@ -25,6 +25,23 @@ fn check<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
     Ok(())
 }
 
+#[cfg(feature = "mysql")]
+async fn check_sizes<'a>(
+    server: &super::dialect::mysql::Server,
+    values: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<(), Error> {
+    match server.too_large(values).await.map_err(error::store)? {
+        None => Ok(()),
+        Some((key, most)) => Err(Error::value(
+            key,
+            format!(
+                "it is larger than the {most} bytes that the server takes at once: keep less in one value, or raise its \
+                 `max_allowed_packet`"
+            ),
+        )),
+    }
+}
+
 impl Store for SqlStore {
     async fn load(&self, ticket: &HashedTicket, now: u64) -> Result<Loaded, Error> {
         on!(&self.engine, engine => read::load(engine, ticket, now).await).map_err(error::store)
@@ -38,7 +55,10 @@ impl Store for SqlStore {
             #[cfg(feature = "sqlite")]
             Engine::Sqlite(file) => steps::create(file, id, record, login, now).await,
             #[cfg(feature = "mysql")]
-            Engine::MySql(server) => steps::create(server, id, record, login, now).await,
+            Engine::MySql(server) => {
+                check_sizes(server, record.values.iter()).await?;
+                steps::create(server, id, record, login, now).await
+            }
         }
         .map_err(error::store)
     }
@@ -51,7 +71,11 @@ impl Store for SqlStore {
             #[cfg(feature = "sqlite")]
             Engine::Sqlite(file) => steps::apply(file, ticket, changes, now).await,
             #[cfg(feature = "mysql")]
-            Engine::MySql(server) => steps::apply(server, ticket, changes, now).await,
+            Engine::MySql(server) => {
+                let set = changes.set.iter();
+                check_sizes(server, set.map(|(key, json)| (key.as_str(), json.as_str()))).await?;
+                steps::apply(server, ticket, changes, now).await
+            }
         }
         .map_err(error::store)
     }

@@ -31,8 +31,9 @@ const KEPT_KEYS: usize = 32;
 /// At most so many keys in one statement (engines allow 32,766 parameters and more) ...
 const MOST_KEYS: usize = 500;
 
-/// ... and about so many bytes: MySQL refuses a packet above `max_allowed_packet`, 16 MB by default.
-const MOST_BYTES: usize = 1 << 20;
+/// ... and so many bytes at most, if there is more than one: MySQL hangs up on what is above its `max_allowed_packet`, which
+/// is 16 MB by default and is set to 1 MB here and there.
+const MOST_BYTES: usize = 512 << 10;
 
 pub(super) struct Statements {
     pub(super) tables: Tables,

@@ -1,13 +1,17 @@
 //! MySQL and MariaDB.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use sqlx::{AssertSqlSafe, Executor as _, MySql, MySqlConnection, MySqlPool, mysql::MySqlDatabaseError};
 
 use crate::store::sql::{
     engine::{Engine, Kind, Query, Result, Row, Transaction, driver_query, rows},
-    error::{Failure, Outcome},
+    error::{Failure, Outcome, malformed},
     lease::{self, Answer, Lease, Served},
+    read::{array_of, fetched, number},
     schema::{Tables, first_end},
     statements::{Dialect, Statements},
 };
@@ -24,30 +28,92 @@ const DIALECT: Dialect = Dialect {
     schema,
 };
 
+/// A statement that is not in a transaction is committed, and a read sees what was committed before it and nothing else.
+const SET_UP: [&str; 2] = [
+    "SET SESSION autocommit = 1",
+    "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+];
+
+/// What a statement takes besides a value.
+const OVERHEAD: u64 = 1_024;
+
+/// So much each server takes at once.
+const ALWAYS: u64 = 512 << 10;
+
+const NO_AUTOCOMMIT: &str = "`autocommit` is off for the connections of this pool, so a logout would be rolled back when its \
+                             connection is closed: set `autocommit = 1` in the pool's `after_connect`, or let \
+                             `SqlStore::connect` make the pool";
+
 #[derive(Clone)]
 pub(in crate::store::sql) struct Server {
     pool: MySqlPool,
+    /// Whether each connection is set up by this store, or was seen to be as it must be.
+    is_set_up: Arc<AtomicBool>,
     statements: Arc<Statements>,
 }
 
 impl Server {
     pub(in crate::store::sql) async fn url(url: &str, tables: Tables) -> Result<Self> {
-        Ok(Self::pool(lease::options().connect(url).await?, tables))
+        let options = lease::options().after_connect(|connection: &mut MySqlConnection, _| {
+            Box::pin(async move {
+                // What a server or a database may set otherwise for all its connections.
+                for sql in SET_UP {
+                    connection.execute(sql).await?;
+                }
+                Ok(())
+            })
+        });
+        Ok(Self::new(options.connect(url).await?, true, tables))
     }
 
     pub(in crate::store::sql) fn pool(pool: MySqlPool, tables: Tables) -> Self {
+        Self::new(pool, false, tables)
+    }
+
+    fn new(pool: MySqlPool, is_set_up: bool, tables: Tables) -> Self {
         Self {
             pool,
+            is_set_up: Arc::new(AtomicBool::new(is_set_up)),
             statements: Arc::new(Statements::new(&DIALECT, tables)),
         }
+    }
+
+    /// Finds a value that is larger than the server takes at once, and says how much that is. It would hang up on it. Only
+    /// for a large one the server is asked, each time, since somebody may have allowed more.
+    pub(in crate::store::sql) async fn too_large<'a>(
+        &self,
+        values: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Option<(&'a str, u64)>> {
+        let size = |(key, json): &(&str, &str)| (key.len() + json.len()) as u64 + OVERHEAD;
+        let Some(largest) = values.max_by_key(size).filter(|value| size(value) > ALWAYS) else {
+            return Ok(None);
+        };
+        let most = Query::once("SELECT CAST(@@max_allowed_packet AS SIGNED)");
+        let rows = fetched(self, &most, &[Kind::Int]).await?;
+        let [most] = array_of(rows.into_iter().next().ok_or_else(malformed)?)?;
+        let most = number(&most)?;
+        Ok((size(&largest) > most).then_some((largest.0, most)))
     }
 
     pub(in crate::store::sql) fn named(&mut self, tables: Tables) {
         self.statements = Arc::new(Statements::new(&DIALECT, tables));
     }
 
+    /// A connection on which a statement that is not in a transaction is one by itself. Those of a pool of the application's
+    /// own are all made in the same way, so one of them tells.
     async fn lease(&self) -> Result<Lease<MySql>> {
-        Lease::new(&self.pool).await
+        let lease = Lease::new(&self.pool).await?;
+        if self.is_set_up.load(Relaxed) {
+            return Ok(lease);
+        }
+        let query = sqlx::query_scalar("SELECT CAST(@@autocommit AS SIGNED)").persistent(false);
+        let (lease, commits) = lease.run(|connection| Box::pin(query.fetch_one(connection))).await;
+        let commits: i64 = commits.map_err(Failure::uncommitted)?;
+        if commits != 1 {
+            return Err(sqlx::Error::Configuration(NO_AUTOCOMMIT.into()).into());
+        }
+        self.is_set_up.store(true, Relaxed);
+        Ok(lease)
     }
 }
 
