@@ -61,7 +61,7 @@ async fn reading_is_one_round_trip() {
     with_values.values = [("a", "1"), ("b", "2"), ("c", "3")].into_iter().collect();
     statements().await;
     let before = statements().await;
-    store.create(&one.id, &with_values, NOW).await.unwrap();
+    store.create(&one.id, &with_values, None, NOW).await.unwrap();
     assert_eq!(statements().await - before - 1, 4, "create");
     let before = statements().await;
     sql_suite::live(&store, &one).await;

@@ -55,7 +55,7 @@ async fn most_steps_are_one_round_trip() {
     let (mut with_values, one) = (record(), ticket(1));
     with_values.values = [("a", "1"), ("b", "2"), ("c", "3")].into_iter().collect();
     let before = statements();
-    store.create(&one.id, &with_values, NOW).await.unwrap();
+    store.create(&one.id, &with_values, None, NOW).await.unwrap();
     assert_eq!(statements() - before, 1, "create");
     let before = statements();
     sql_suite::live(&store, &one).await;
@@ -82,10 +82,8 @@ async fn most_steps_are_one_round_trip() {
 async fn a_deadlock_is_tried_again() {
     let Some((url, _server)) = database().await else { return };
     let store = sql_suite::open(&url).await;
-    let mut of_ann = record();
-    of_ann.owner = Some("ann".to_owned());
     for number in 1..3 {
-        store.create(&ticket(number).id, &of_ann, NOW).await.unwrap();
+        sql_suite::log_in(&store, number, "ann").await;
     }
     let pool = sqlx::PgPool::connect(&url).await.unwrap();
     let touch = "UPDATE http_sessions SET seen = seen + 1 WHERE id = $1";
@@ -95,7 +93,8 @@ async fn a_deadlock_is_tried_again() {
         .execute(&mut *other)
         .await
         .unwrap();
-    let deletion = tokio::spawn(async move { store.delete_of("ann", &http_session::store::Which::All).await });
+    let ann = sql_suite::owner("ann").id;
+    let deletion = tokio::spawn(async move { store.delete_of(&ann, &http_session::store::Which::All, NOW).await });
     // It has deleted the first one and waits for the second.
     let waiting =
         "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";

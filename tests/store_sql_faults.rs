@@ -104,14 +104,17 @@ mod sqlite {
         large.values = before.values.clone();
         large.values.set("big", "x".repeat(100_000));
         let new = crate::sql_suite::ticket(2);
-        assert!(full.create(&new.id, &large, NOW).await.is_err());
+        assert!(full.create(&new.id, &large, None, NOW).await.is_err());
         // A session can be ended even so, and small changes find room.
         full.apply(&ticket, &set("a", "3"), NOW).await.unwrap();
 
         // Space is made.
         assert_eq!(roomy.apply(&ticket, &changes, NOW).await.unwrap(), Applied::Updated);
         assert_eq!(live(&full, &ticket).await.values.get("a"), Some("2"));
-        assert_eq!(roomy.create(&new.id, &large, NOW).await.unwrap(), Created::Created);
+        assert_eq!(
+            roomy.create(&new.id, &large, None, NOW).await.unwrap(),
+            Created::Created
+        );
     }
 
     #[tokio::test]
@@ -121,16 +124,21 @@ mod sqlite {
         let writable = SqlStore::sqlite(&path).await.unwrap();
         writable.migrate().await.unwrap();
         let ticket = create(&writable, 1).await;
-        let only = SqlStore::connect(&format!("sqlite:{}?mode=ro", path.display()))
-            .await
-            .unwrap();
-        only.migrate().await.unwrap(); // nothing to do
+        let url = format!("sqlite:{}?mode=ro", path.display());
+        // Refused where the program starts; but a pool of the application's own may be so all the same.
+        assert!(matches!(
+            SqlStore::connect(&url).await,
+            Err(http_session::Error::Config { .. })
+        ));
+        let only = SqlStore::from(sqlx::SqlitePool::connect(&url).await.unwrap());
+        let said = source(&only.migrate().await.unwrap_err());
+        assert!(said.contains("cannot be written to"), "{said}");
         let errors = [
             only.apply(&ticket, &set("a", "1"), NOW).await.map(drop),
             only.apply(&ticket, &http_session::store::Changes::new(NOW, NOW), NOW)
                 .await
                 .map(drop),
-            only.create(&crate::sql_suite::ticket(2).id, &record(), NOW)
+            only.create(&crate::sql_suite::ticket(2).id, &record(), None, NOW)
                 .await
                 .map(drop),
             only.delete(&ticket, NOW).await.map(drop),

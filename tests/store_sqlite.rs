@@ -116,12 +116,12 @@ async fn a_failed_sweep_is_seen() {
     }
     store.migrate().await.unwrap();
     store
-        .create(&raw.id, &sql_suite::record(), sql_suite::NOW)
+        .create(&raw.id, &sql_suite::record(), None, sql_suite::NOW)
         .await
         .unwrap();
     while store.delete(&raw, sql_suite::NOW).await.unwrap() {
         store
-            .create(&raw.id, &sql_suite::record(), sql_suite::NOW)
+            .create(&raw.id, &sql_suite::record(), None, sql_suite::NOW)
             .await
             .unwrap();
     }

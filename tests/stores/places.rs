@@ -161,7 +161,9 @@ async fn database<const SLOT: usize>(engine: Engine) -> Option<String> {
                 Engine::Postgres => folder.join("data/postmaster.pid"),
                 Engine::MariaDb => folder.join("pid"),
             };
-            crate::daemon::until("the file with the process id", || file.is_file());
+            crate::daemon::until("the file with the process id", || {
+                file.metadata().is_ok_and(|file| file.len() > 0)
+            });
             let text = std::fs::read_to_string(file).unwrap();
             let id = text.lines().next().unwrap().trim().to_owned();
             let guard = Guard::new(&[id], &[&folder]);

@@ -183,7 +183,7 @@ impl Server {
     }
 }
 
-fn as_nobody(program: &Path, folder: &Path) -> Command {
+pub fn as_nobody(program: &Path, folder: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(folder);
     // Only root may, and only root must.
@@ -234,6 +234,28 @@ impl Raw {
 
     pub async fn run(&self, sql: &str) {
         raw!(self, pool => drop(sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(pool).await.unwrap()));
+    }
+
+    /// The same through one connection only.
+    pub async fn alone(url: &str) -> Self {
+        match url.split(':').next().unwrap() {
+            #[cfg(feature = "postgres")]
+            "postgres" => {
+                let options = sqlx::postgres::PgPoolOptions::new().max_connections(1);
+                Self::Postgres(options.connect(url).await.unwrap())
+            }
+            #[cfg(feature = "mysql")]
+            "mysql" => {
+                let options = sqlx::mysql::MySqlPoolOptions::new().max_connections(1);
+                Self::MySql(options.connect(url).await.unwrap())
+            }
+            other => panic!("{other}"),
+        }
+    }
+
+    /// Whether it could be run.
+    pub async fn try_run(&self, sql: &str) -> bool {
+        raw!(self, pool => sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(pool).await.is_ok())
     }
 
     /// The first column of the first row.

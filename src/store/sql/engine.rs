@@ -2,17 +2,16 @@
 
 use std::{future::Future, sync::Arc};
 
-use super::statements::Statements;
+use super::{error::Failure, statements::Statements};
 
 /// Within an engine, errors are the driver's.
-pub(super) type Result<T> = std::result::Result<T, sqlx::Error>;
+pub(super) type Result<T> = std::result::Result<T, Failure>;
 
 /// A parameter of a query.
 #[derive(Clone, Copy)]
 pub(super) enum Arg<'a> {
     Int(Option<i64>),
     Bytes(Option<&'a [u8]>),
-    Text(&'a str),
 }
 
 /// Milliseconds and seconds as the columns hold them. Nothing real is beyond 2^48.
@@ -58,7 +57,7 @@ pub(super) enum Kind {
     Bytes,
 }
 
-/// What a column of a row held; text comes as its bytes.
+/// What a column of a row held. There is no text: a server would convert it.
 pub(super) enum Cell {
     Null,
     Int(i64),
@@ -85,8 +84,14 @@ pub(super) trait Engine: Send + Sync {
     /// Reads.
     fn fetch(&self, query: &Query<'_>, kinds: &[Kind]) -> impl Future<Output = Result<Vec<Row>>> + Send;
 
-    /// Whether the engine gave up a transaction in favour of another one, so that the same will do when tried again.
-    fn is_passing(error: &sqlx::Error) -> bool;
+    /// Fails if the database is one that the store cannot work with.
+    fn prepare(&self) -> impl Future<Output = Result<()>> + Send;
+
+    /// How many connections its pool may have.
+    fn connections(&self) -> u32;
+
+    /// How many of them nobody uses.
+    fn idle(&self) -> usize;
 }
 
 /// Rolled back when it is dropped.
@@ -108,7 +113,6 @@ macro_rules! driver_query {
             bound = match *arg {
                 $crate::store::sql::engine::Arg::Int(number) => bound.bind(number),
                 $crate::store::sql::engine::Arg::Bytes(bytes) => bound.bind(bytes),
-                $crate::store::sql::engine::Arg::Text(text) => bound.bind(text),
             };
         }
         bound
@@ -121,17 +125,15 @@ macro_rules! rows {
         $rows
             .iter()
             .map(|row| {
-                let cell = |(at, kind): (usize, &$crate::store::sql::engine::Kind)| {
-                    use sqlx::Row as _;
-                    use $crate::store::sql::engine::{Cell, Kind};
-                    Ok(match kind {
-                        Kind::Int => row.try_get::<Option<i64>, _>(at)?.map_or(Cell::Null, Cell::Int),
-                        // Unchecked: text is read as its bytes.
-                        Kind::Bytes => row
-                            .try_get_unchecked::<Option<Vec<u8>>, _>(at)?
-                            .map_or(Cell::Null, Cell::Bytes),
-                    })
-                };
+                let cell =
+                    |(at, kind): (usize, &$crate::store::sql::engine::Kind)| -> $crate::store::sql::engine::Result<_> {
+                        use sqlx::Row as _;
+                        use $crate::store::sql::engine::{Cell, Kind};
+                        Ok(match kind {
+                            Kind::Int => row.try_get::<Option<i64>, _>(at)?.map_or(Cell::Null, Cell::Int),
+                            Kind::Bytes => row.try_get::<Option<Vec<u8>>, _>(at)?.map_or(Cell::Null, Cell::Bytes),
+                        })
+                    };
                 $kinds.iter().enumerate().map(cell).collect()
             })
             .collect()

@@ -1,68 +1,178 @@
 //! A connection of a pool to a server, for one step.
 
 use std::{
-    ops::{Deref, DerefMut},
+    future::Future,
+    ops::DerefMut as _,
+    pin::Pin,
+    task::{Context, Poll},
     time::Duration,
 };
 
 use sqlx::{Connection as _, Database, Pool, pool::PoolConnection};
+use tokio::{runtime::Handle, time::timeout};
 
-use super::engine::Result;
+use super::{
+    engine::Result,
+    error::{Failure, Outcome},
+};
 
-/// A connection that goes back to its pool only after a step that came to its end. If the step fails half-way, or its future
-/// is dropped, the connection is closed, and with it goes whatever was begun on it: nobody can inherit an open transaction
-/// or an answer that is still to come, and a server that is silent keeps no place in the pool.
-pub(super) struct Lease<DB: Database> {
-    connection: PoolConnection<DB>,
-    sound: bool,
+/// The driver's answer, for as long as a connection is borrowed.
+pub(super) type Answer<'a, T> = Pin<Box<dyn Future<Output = sqlx::Result<T>> + Send + 'a>>;
+
+/// A database with a server of its own.
+pub(super) trait Served: Database {
+    /// What an error says of the one statement that it answers.
+    fn outcome(error: &sqlx::Error) -> Outcome;
+
+    /// Ends a transaction that nobody will commit.
+    fn roll_back(connection: &mut Self::Connection) -> Answer<'_, ()>;
 }
 
-impl<DB: Database> Lease<DB> {
+/// What is to be done before a connection goes back to its pool.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing.
+    Clean,
+    /// A transaction is open.
+    Begun,
+    /// It is closed: a lock is held that belongs to the connection.
+    #[cfg(feature = "mysql")]
+    Locked,
+    /// It is closed: an answer is still to come, or the server does not work through it.
+    Unusable,
+}
+
+/// A connection that goes back to its pool as clean as it came: nobody can inherit an open transaction or an answer that is
+/// still to come. One that is dead or refuses to write is closed.
+///
+/// A caller who loses interest costs nobody a connection: the statement that is under way comes to its end in the background,
+/// a transaction is rolled back there, and the connection goes back. There are never more of these tasks than the pool has
+/// connections, and a server that is silent for [`PATIENCE_AFTER`] keeps no place in the pool: the connection is closed then.
+pub(super) struct Lease<DB: Served> {
+    /// There until it is dropped.
+    connection: Option<PoolConnection<DB>>,
+    state: State,
+}
+
+impl<DB: Served> Lease<DB> {
     pub(super) async fn new(pool: &Pool<DB>) -> Result<Self> {
         Ok(Self {
-            connection: pool.acquire().await?,
-            sound: false,
+            connection: Some(pool.acquire().await?),
+            state: State::Clean,
         })
     }
 
-    /// The step is over.
-    pub(super) fn end(mut self) {
-        self.sound = true;
+    /// A transaction has begun on it.
+    pub(super) fn begun(&mut self) {
+        self.state = State::Begun;
     }
 
-    /// The step was this one statement. What the server refused is over as well.
-    pub(super) fn end_with<T>(self, done: Result<T>) -> Result<T> {
-        if matches!(&done, Ok(_) | Err(sqlx::Error::Database(_))) {
-            self.end();
+    /// The transaction is over, or the lock given back.
+    pub(super) fn ended(&mut self) {
+        if self.is_usable() {
+            self.state = State::Clean;
         }
-        done
+    }
+
+    /// Whether the server works through it.
+    pub(super) fn is_usable(&self) -> bool {
+        self.state != State::Unusable
+    }
+
+    /// It holds something that only its end gives back.
+    #[cfg(feature = "mysql")]
+    pub(super) fn locked(&mut self) {
+        self.state = State::Locked;
+    }
+
+    /// Runs one statement, to its end even if nobody waits for it.
+    pub(super) async fn run<T: Send + 'static>(
+        mut self,
+        statement: impl for<'c> FnOnce(&'c mut DB::Connection) -> Answer<'c, T> + Send + 'static,
+    ) -> (Self, Result<T>) {
+        let before = std::mem::replace(&mut self.state, State::Unusable);
+        Finishing(Some(Box::pin(async move {
+            let done = match self.connection.as_mut() {
+                Some(connection) => statement(connection.deref_mut()).await,
+                None => Err(sqlx::Error::PoolClosed),
+            };
+            let done = done.map_err(|cause| {
+                let outcome = DB::outcome(&cause);
+                Failure::new(cause, outcome)
+            });
+            // An answer was read to its end, unless the connection is why there is none.
+            let sound = match &done {
+                Ok(_) => true,
+                Err(Failure { cause, outcome }) => {
+                    matches!(outcome, Outcome::GivenUp | Outcome::Final) && matches!(cause, sqlx::Error::Database(_))
+                }
+            };
+            if sound {
+                self.state = before;
+            }
+            (self, done)
+        })))
+        .await
     }
 }
 
-impl<DB: Database> Deref for Lease<DB> {
-    type Target = DB::Connection;
-
-    fn deref(&self) -> &Self::Target {
-        &self.connection
-    }
-}
-
-impl<DB: Database> DerefMut for Lease<DB> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.connection
-    }
-}
-
-impl<DB: Database> Drop for Lease<DB> {
+impl<DB: Served> Drop for Lease<DB> {
     fn drop(&mut self) {
-        if !self.sound {
-            self.connection.close_on_drop();
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        let Ok(runtime) = Handle::try_current() else {
+            // Nothing can be sent from here; the end of the connection says it all.
+            drop(connection.detach());
+            return;
+        };
+        match self.state {
+            State::Clean => {}
+            #[cfg(feature = "mysql")]
+            State::Locked => connection.close_on_drop(),
+            State::Unusable => connection.close_on_drop(),
+            State::Begun => {
+                runtime.spawn(async move {
+                    let done = timeout(PATIENCE_AFTER, DB::roll_back(&mut connection)).await;
+                    if !matches!(done, Ok(Ok(()))) {
+                        connection.close_on_drop();
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// A statement under way. If it is dropped before its end, it goes on in the background.
+struct Finishing<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
+
+impl<T: Send + 'static> Future for Finishing<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let Some(statement) = self.0.as_mut() else {
+            return Poll::Pending;
+        };
+        let done = std::task::ready!(statement.as_mut().poll(context));
+        self.0 = None;
+        Poll::Ready(done)
+    }
+}
+
+impl<T: Send + 'static> Drop for Finishing<T> {
+    fn drop(&mut self) {
+        if let (Some(statement), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            // Its lease is dropped with it, one way or the other.
+            runtime.spawn(async move { drop(timeout(PATIENCE_AFTER, statement).await) });
         }
     }
 }
 
 /// How long a step waits for a connection, one that is to be made included.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a statement may go on that nobody waits for.
+const PATIENCE_AFTER: Duration = Duration::from_secs(1);
 
 /// A connection that was in use a moment ago is taken to be there still; asking it each time would double the round trips.
 const MOMENT: Duration = Duration::from_secs(1);
@@ -74,24 +184,14 @@ pub(super) fn options<DB: Database>() -> sqlx::pool::PoolOptions<DB> {
         .test_before_acquire(false)
         .before_acquire(|connection: &mut DB::Connection, about| {
             Box::pin(async move {
-                if about.idle_for > MOMENT {
-                    connection.ping().await?;
+                if about.idle_for <= MOMENT {
+                    return Ok(true);
                 }
-                Ok(true)
+                // A server that vanished without a word answers nothing.
+                match timeout(MOMENT, connection.ping()).await {
+                    Ok(answer) => answer.map(|()| true),
+                    Err(_) => Ok(false),
+                }
             })
         })
-}
-
-/// Whether the server had closed the connection before it heard of the statement, or may have. A step that has changed nothing
-/// so far goes on with another connection then; a pool may be full of old ones after the server's restart, so as often as
-/// it has connections.
-pub(super) fn was_closed(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) => true,
-        // PostgreSQL and MySQL say good-bye: they are shutting down.
-        sqlx::Error::Database(error) => error
-            .code()
-            .is_some_and(|code| code.starts_with("57P0") || code == "08S01"),
-        _ => false,
-    }
 }

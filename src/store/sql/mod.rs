@@ -16,10 +16,12 @@ macro_rules! on {
 
 mod contract;
 mod dialect;
+mod ends;
 mod engine;
 mod error;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod lease;
+mod login;
 mod read;
 mod schema;
 mod statements;
@@ -112,6 +114,10 @@ pub struct SqlStore {
     engine: Engine,
 }
 
+/// SQLite would make a database for each connection, and remove it with it.
+#[cfg(feature = "sqlite")]
+const NO_FILE: &str = "no SQLite file is named: give the path of a file, or `sqlite::memory:` in tests";
+
 #[derive(Clone)]
 enum Engine {
     #[cfg(feature = "sqlite")]
@@ -128,13 +134,25 @@ impl SqlStore {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for a URL of another kind, or of an engine whose feature is off; [`Error::Store`] if the database
-    /// cannot be reached.
+    /// [`Error::Config`] for a URL of another kind, or of an engine whose feature is off, or of a SQLite database without a name
+    /// or for reading only; [`Error::Store`] if the database cannot be reached, or its file not be written to.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let tables = Tables::default();
         let engine = match url.split(':').next() {
             #[cfg(feature = "sqlite")]
-            Some("sqlite") => sqlite::File::url(url, tables).await.map(Engine::Sqlite),
+            Some("sqlite") => {
+                let asked = sqlite::Asked::of(url);
+                if asked.nothing {
+                    return Err(Error::config(NO_FILE));
+                }
+                if asked.read_only {
+                    return Err(Error::config(
+                        "the URL opens the SQLite database for reading only, and each login is written: leave out `mode=ro` \
+                         and `immutable`",
+                    ));
+                }
+                sqlite::File::url(url, tables).await.map(Engine::Sqlite)
+            }
             #[cfg(feature = "postgres")]
             Some("postgres" | "postgresql") => postgres::Server::url(url, tables).await.map(Engine::Postgres),
             #[cfg(feature = "mysql")]
@@ -150,13 +168,17 @@ impl SqlStore {
         Ok(Self { engine })
     }
 
-    /// Opens a SQLite file, and makes it if there is none. Its folder must be there.
+    /// Opens a SQLite file, and makes it if there is none. Its folder must be there. No name has a meaning of its own: `:memory:`
+    /// is a file of this name.
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] if it cannot be opened.
+    /// [`Error::Config`] for an empty path; [`Error::Store`] if the file cannot be opened or not be written to.
     #[cfg(feature = "sqlite")]
     pub async fn sqlite(path: impl AsRef<std::path::Path>) -> Result<Self, Error> {
+        if path.as_ref().as_os_str().is_empty() {
+            return Err(Error::config(NO_FILE));
+        }
         let file = sqlite::File::file(path.as_ref(), Tables::default()).await;
         Ok(Self {
             engine: Engine::Sqlite(file.map_err(error::store)?),
@@ -173,6 +195,25 @@ impl SqlStore {
         let tables = Tables::new(prefix)?;
         on!(&mut self.engine, engine => engine.named(tables));
         Ok(self)
+    }
+
+    /// Sends PostgreSQL each statement as one text, with nothing prepared: for a pool whose connections go through a pooler
+    /// such as PgBouncer in transaction mode, which lends each transaction another connection of the server. Values go as
+    /// hexadecimal digits then, twice as long, and the server plans each statement anew; round trips are the same.
+    ///
+    /// [`connect`](Self::connect) notices such a pooler and does this by itself, unless the pooler passes on
+    /// `extra_float_digits`. Other engines know no difference.
+    #[must_use]
+    pub fn unprepared(mut self) -> Self {
+        match &mut self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(server) => server.as_text(),
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite(_) => {}
+            #[cfg(feature = "mysql")]
+            Engine::MySql(_) => {}
+        }
+        self
     }
 
     /// Makes the tables, or brings those of an older version of this crate to the newest one. Nothing happens if they are at

@@ -2,6 +2,8 @@
 
 use super::{
     engine::{Cell, Engine, Kind, Query, Result, Transaction},
+    error::{Twice, carried_out},
+    read::fetched,
     statements::{Dialect, Statements},
 };
 use crate::error::Error;
@@ -16,6 +18,10 @@ const MOST: usize = 32;
 pub(super) struct Tables {
     pub(super) sessions: String,
     pub(super) values: String,
+    /// One row for each owner, which a login locks: so an owner's logins are one after the other.
+    pub(super) owners: String,
+    /// One row, which an end of all sessions changes and a login locks against it.
+    pub(super) ends: String,
     pub(super) version: String,
 }
 
@@ -37,6 +43,8 @@ impl Tables {
         Self {
             sessions: format!("{prefix}sessions"),
             values: format!("{prefix}session_values"),
+            owners: format!("{prefix}session_owners"),
+            ends: format!("{prefix}session_ends"),
             version: format!("{prefix}session_schema"),
         }
     }
@@ -61,10 +69,15 @@ pub(super) fn text(statements: &Statements) -> String {
 
 /// Brings the tables to the newest version, if they are not.
 pub(super) async fn migrate<E: Engine>(engine: &E) -> Result<()> {
+    engine.prepare().await?;
     // Most often there is nothing to do, and the program may have no right to create tables.
-    if version(engine.fetch(&read(engine), &[Kind::Int]).await).is_ok_and(|version| version >= newest(engine)) {
+    if version_of(engine).await.is_ok_and(|version| version >= newest(engine)) {
         return Ok(());
     }
+    carried_out(engine, Twice::Same, |_| migrate_alone(engine)).await
+}
+
+async fn migrate_alone<E: Engine>(engine: &E) -> Result<()> {
     let Statements { dialect, tables, .. } = engine.statements();
     let mut alone = engine.begin_alone().await?;
     for sql in begin(tables) {
@@ -80,7 +93,7 @@ pub(super) async fn migrate<E: Engine>(engine: &E) -> Result<()> {
 
 /// The version of a database's tables, as they say themselves.
 pub(super) async fn version_of<E: Engine>(engine: &E) -> Result<u32> {
-    version(engine.fetch(&read(engine), &[Kind::Int]).await)
+    version(fetched(engine, &read(engine), &[Kind::Int]).await)
 }
 
 fn newest<E: Engine>(engine: &E) -> u32 {
@@ -100,6 +113,15 @@ fn version(rows: Result<Vec<super::engine::Row>>) -> Result<u32> {
         Some(&Cell::Int(version)) => u32::try_from(version).unwrap_or(0),
         _ => 0,
     })
+}
+
+/// The one row of the table of ends. Not a second one, so that the printed text may be run twice.
+pub(super) fn first_end(tables: &Tables) -> String {
+    format!(
+        "INSERT INTO {table} (one, mark, epoch) SELECT 1, 0, 0 FROM (SELECT 1 AS one) AS one \
+         WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE one = 1)",
+        table = tables.ends
+    )
 }
 
 fn begin(tables: &Tables) -> [String; 1] {

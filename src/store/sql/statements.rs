@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, sync::Arc};
 
 use super::{
-    engine::{Arg, Query, bytes},
+    engine::{Arg, Query, bytes, int},
     schema::Tables,
 };
 
@@ -15,6 +15,10 @@ pub(super) struct Dialect {
     pub(super) greatest: &'static str,
     /// The end of an `INSERT` that overwrites the value of a key that is there.
     pub(super) overwrite: &'static str,
+    /// The end of an `INSERT` that adds to the counts of an owner that is there; `{}` is the table.
+    pub(super) add: &'static str,
+    /// The end of a `SELECT` whose rows nobody may change before the transaction is over, and that waits for those who do.
+    pub(super) share: &'static str,
     /// Deletes so many of the sessions that expired first; `{}` is the table.
     pub(super) sweep: &'static str,
     /// The versions of the schema from the first on, each as statements.
@@ -27,52 +31,94 @@ const KEPT_KEYS: usize = 32;
 /// At most so many keys in one statement (engines allow 32,766 parameters and more) ...
 const MOST_KEYS: usize = 500;
 
-/// ... and about so many bytes: MySQL refuses a packet above `max_allowed_packet`, 16 MB by default.
-const MOST_BYTES: usize = 1 << 20;
+/// ... and so many bytes at most, if there is more than one: MySQL hangs up on what is above its `max_allowed_packet`, which
+/// is 16 MB by default and is set to 1 MB here and there.
+const MOST_BYTES: usize = 512 << 10;
 
 pub(super) struct Statements {
     pub(super) tables: Tables,
     pub(super) dialect: &'static Dialect,
     pub(super) load: Arc<str>,
+    pub(super) secret: Arc<str>,
     pub(super) create: Arc<str>,
+    /// The same for a session that somebody has logged in to: it waits for an end of all sessions that is on its way.
+    pub(super) create_login: Arc<str>,
     pub(super) update: Arc<str>,
+    /// The same if somebody logs in.
+    pub(super) update_login: Arc<str>,
     pub(super) clear: Arc<str>,
     pub(super) delete: Arc<str>,
     pub(super) delete_expired: Arc<str>,
     pub(super) sweep: Arc<str>,
     pub(super) sessions_of: Arc<str>,
-    pub(super) delete_of: Arc<str>,
-    pub(super) delete_of_all_but: Arc<str>,
-    pub(super) delete_of_only: Arc<str>,
-    pub(super) delete_begun_before: Arc<str>,
+    pub(super) delete_only: Arc<str>,
+    /// What a login has to know.
+    pub(super) mark: Arc<str>,
+    /// Adds to an owner's counts of logins and of ends, and locks the owner.
+    pub(super) count: Arc<str>,
+    /// Those counts, and the mark.
+    pub(super) counts: Arc<str>,
+    pub(super) surplus: Arc<str>,
+    /// A page of an owner's sessions, the last login first.
+    pub(super) page_of: Arc<str>,
+    pub(super) end_all: Arc<str>,
+    /// A page of the sessions that began in some time.
+    pub(super) page_begun: Arc<str>,
+    /// A page of owners that were not heard of for long.
+    pub(super) page_owners: Arc<str>,
+    pub(super) delete_owner: Arc<str>,
+    pub(super) keep_owner: Arc<str>,
 }
 
 impl Statements {
     pub(super) fn new(dialect: &'static Dialect, tables: Tables) -> Self {
-        let Tables { sessions, values, .. } = &tables;
-        let greatest = dialect.greatest;
+        let Tables {
+            sessions,
+            values,
+            owners,
+            ends,
+            ..
+        } = &tables;
+        let (greatest, share) = (dialect.greatest, dialect.share);
         let text = |sql: String| spelled(dialect, &sql);
+        let create = format!(
+            "INSERT INTO {sessions} (id, secret, created, sent, seen, authenticated, begun, max_age, expires, owner, \
+             owner_name, login, label, renewed_from, renewed_at) \
+             SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM {ends} WHERE one = 1 AND epoch <= ?"
+        );
+        // All conditions stand here, and this takes the row's lock: nobody else changes the session after it. The old
+        // secret comes before the new one, since MySQL sets one column after the other.
+        let update = format!(
+            "UPDATE {sessions} SET renewed_from = CASE ? WHEN 1 THEN secret ELSE renewed_from END, \
+             renewed_at = CASE ? WHEN 1 THEN ? ELSE renewed_at END, \
+             secret = COALESCE(?, secret), seen = {greatest}(seen, ?), sent = {greatest}(sent, ?), \
+             expires = CASE ? WHEN 1 THEN ? ELSE {greatest}(expires, ?) END, \
+             authenticated = CASE ? WHEN 1 THEN ? ELSE authenticated END, \
+             begun = CASE ? WHEN 1 THEN COALESCE(?, created) ELSE begun END, \
+             max_age = CASE ? WHEN 1 THEN ? ELSE max_age END, \
+             owner = CASE ? WHEN 1 THEN ? ELSE owner END, \
+             owner_name = CASE ? WHEN 1 THEN ? ELSE owner_name END, \
+             login = CASE ? WHEN 1 THEN ? ELSE login END, \
+             label = CASE ? WHEN 1 THEN ? ELSE label END \
+             WHERE id = ? AND secret = ? AND expires >= ?"
+        );
         Self {
-            // One row for each value; a session without values is one row all the same.
+            // The session's own row, and one for each of its values. In one statement, so that they are of one moment.
             load: text(format!(
-                "SELECT s.secret, s.created, s.sent, s.seen, s.authenticated, s.max_age, s.expires, s.owner, s.label, \
-                 v.name, v.value FROM {sessions} s LEFT JOIN {values} v ON v.session = s.id \
-                 WHERE s.id = ? AND s.expires >= ?"
+                "SELECT secret, created, sent, seen, authenticated, max_age, expires, owner, owner_name, label, NULL, NULL \
+                 FROM {sessions} WHERE id = ? AND expires >= ? \
+                 AND (secret = ? OR (renewed_from = ? AND renewed_at >= ?)) \
+                 UNION ALL \
+                 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, v.name, v.value \
+                 FROM {sessions} s JOIN {values} v ON v.session = s.id \
+                 WHERE s.id = ? AND s.secret = ? AND s.expires >= ?"
             )),
-            create: text(format!(
-                "INSERT INTO {sessions} (id, secret, created, sent, seen, authenticated, max_age, expires, owner, label) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            )),
-            // All conditions stand here, and this takes the row's lock: whoever gets through is alone with the session.
-            update: text(format!(
-                "UPDATE {sessions} SET secret = COALESCE(?, secret), seen = {greatest}(seen, ?), \
-                 sent = {greatest}(sent, ?), \
-                 expires = CASE ? WHEN 1 THEN ? ELSE {greatest}(expires, ?) END, \
-                 authenticated = CASE ? WHEN 1 THEN ? ELSE authenticated END, \
-                 max_age = CASE ? WHEN 1 THEN ? ELSE max_age END, \
-                 owner = CASE ? WHEN 1 THEN ? ELSE owner END, \
-                 label = CASE ? WHEN 1 THEN ? ELSE label END \
-                 WHERE id = ? AND secret = ? AND expires >= ?"
+            secret: text(format!("SELECT secret FROM {sessions} WHERE id = ?")),
+            create: text(create.clone()),
+            create_login: text(format!("{create}{share}")),
+            update: text(update.clone()),
+            update_login: text(format!(
+                "{update} AND (SELECT epoch FROM {ends} WHERE one = 1{share}) <= ?"
             )),
             clear: text(format!("DELETE FROM {values} WHERE session = ?")),
             delete: text(format!(
@@ -83,11 +129,44 @@ impl Statements {
             sessions_of: text(format!(
                 "SELECT id, created, seen, expires, authenticated, label FROM {sessions} WHERE owner = ? AND expires >= ?"
             )),
-            delete_of: text(format!("DELETE FROM {sessions} WHERE owner = ?")),
-            delete_of_all_but: text(format!("DELETE FROM {sessions} WHERE owner = ? AND id <> ?")),
-            delete_of_only: text(format!("DELETE FROM {sessions} WHERE owner = ? AND id = ?")),
-            delete_begun_before: text(format!(
-                "DELETE FROM {sessions} WHERE {greatest}(created, COALESCE(authenticated, 0)) < ?"
+            delete_only: text(format!("DELETE FROM {sessions} WHERE owner = ? AND id = ?")),
+            mark: text(format!(
+                "SELECT e.mark, e.epoch, o.mark, o.ended FROM {ends} e LEFT JOIN {owners} o ON o.owner = ? \
+                 WHERE e.one = 1"
+            )),
+            count: text(format!(
+                "INSERT INTO {owners} (owner, logins, mark, ended, kept_until) VALUES (?, ?, ?, ?, ?){}",
+                dialect.add.replace("{}", owners)
+            )),
+            counts: text(format!(
+                "SELECT o.logins, o.mark + e.mark FROM {owners} o, {ends} e WHERE o.owner = ? AND e.one = 1{share}"
+            )),
+            // The inner one twice, since MySQL does not read what it deletes from.
+            surplus: text(format!(
+                "DELETE FROM {sessions} WHERE owner = ? AND expires >= ? AND login <= (SELECT surplus.login FROM (\
+                 SELECT login FROM {sessions} WHERE owner = ? AND expires >= ? ORDER BY login DESC LIMIT 1 OFFSET ?\
+                 ) AS surplus)"
+            )),
+            page_of: text(format!(
+                "SELECT login, id FROM {sessions} WHERE owner = ? AND login <= ? AND (login < ? OR id < ?) \
+                 ORDER BY login DESC, id DESC LIMIT ?"
+            )),
+            end_all: text(format!(
+                "UPDATE {ends} SET mark = mark + 1, epoch = {greatest}(epoch, ?) WHERE one = 1"
+            )),
+            page_begun: text(format!(
+                "SELECT begun, id FROM {sessions} WHERE begun >= ? AND begun <= ? AND (begun > ? OR id > ?) \
+                 ORDER BY begun, id LIMIT ?"
+            )),
+            page_owners: text(format!(
+                "SELECT owner FROM {owners} WHERE kept_until < ? ORDER BY kept_until LIMIT ?"
+            )),
+            delete_owner: text(format!(
+                "DELETE FROM {owners} WHERE owner = ? AND kept_until < ? \
+                 AND NOT EXISTS (SELECT 1 FROM {sessions} WHERE {sessions}.owner = {owners}.owner)"
+            )),
+            keep_owner: text(format!(
+                "UPDATE {owners} SET kept_until = ? WHERE owner = ? AND kept_until < ?"
             )),
             tables,
             dialect,
@@ -113,7 +192,8 @@ impl Statements {
                 "INSERT INTO {} (session, name, value) VALUES {rows}{}",
                 self.tables.values, self.dialect.overwrite
             );
-            let row = |&(key, json): &(&'a str, &'a str)| [bytes(session), bytes(key.as_bytes()), Arg::Text(json)];
+            let row =
+                |&(key, json): &(&'a str, &'a str)| [bytes(session), bytes(key.as_bytes()), bytes(json.as_bytes())];
             queries.push(self.of_keys(&sql, now.iter().flat_map(row).collect(), now.len()));
         }
         queries
@@ -122,6 +202,26 @@ impl Statements {
     /// Removes keys.
     pub(super) fn remove<'a>(&self, session: &'a [u8], keys: &[&'a str]) -> Vec<Query<'a>> {
         self.by_keys(&format!("DELETE FROM {}", self.tables.values), session, keys)
+    }
+
+    /// Deletes sessions, those of them that began in some time.
+    pub(super) fn delete_begun<'a>(&self, from: u64, to: u64, ids: &'a [Vec<u8>]) -> Query<'a> {
+        self.delete_ids("begun >= ? AND begun <= ?", vec![int(from), int(to)], ids)
+    }
+
+    /// Deletes sessions, those of them that are the owner's.
+    pub(super) fn delete_of<'a>(&self, owner: &'a [u8], logins: u64, ids: &'a [Vec<u8>]) -> Query<'a> {
+        self.delete_ids("owner = ? AND login <= ?", vec![bytes(owner), int(logins)], ids)
+    }
+
+    fn delete_ids<'a>(&self, condition: &str, mut args: Vec<Arg<'a>>, ids: &'a [Vec<u8>]) -> Query<'a> {
+        let sql = format!(
+            "DELETE FROM {} WHERE {condition} AND id IN ({})",
+            self.tables.sessions,
+            list(ids.len(), "?")
+        );
+        args.extend(ids.iter().map(|id| bytes(id)));
+        self.of_keys(&sql, args, ids.len())
     }
 
     /// Reads the values of keys.

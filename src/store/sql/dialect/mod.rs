@@ -4,5 +4,7 @@
 pub(super) mod mysql;
 #[cfg(feature = "postgres")]
 pub(super) mod postgres;
+#[cfg(feature = "postgres")]
+mod sent;
 #[cfg(feature = "sqlite")]
 pub(super) mod sqlite;
