@@ -9,14 +9,17 @@ use std::{
 };
 
 use ::redis::{
-    Client, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, RedisResult, ServerErrorKind, Value,
+    Client, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, RedisResult, Value,
     aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
     cluster::{ClusterClient, ClusterConfig},
     cluster_async::ClusterConnection,
     io::tcp::TcpSettings,
 };
 
-use super::script::Lua;
+use super::{
+    refusal::{self, Refusal, Task, failed},
+    script::{Keys, Lua},
+};
 use crate::error::Error;
 
 /// Longer than the layer waits (5 s unless it is told otherwise): the layer gives up, not the driver.
@@ -48,7 +51,7 @@ impl Link {
         let client = Client::open(info.set_tcp_settings(tcp())).map_err(|error| address(&error))?;
         let manager = ConnectionManager::new_with_config(client.clone(), Single::config())
             .await
-            .map_err(Error::store)?;
+            .map_err(failed("let the store in"))?;
         Ok(Self::Single(Arc::new(Single {
             client,
             current: RwLock::new((0, manager)),
@@ -66,7 +69,7 @@ impl Link {
             .tcp_settings(tcp())
             .build()
             .map_err(|error| address(&error))?;
-        let connection = client.get_async_connection().await.map_err(Error::store)?;
+        let connection = client.get_async_connection().await.map_err(failed("let the store in"))?;
         Ok(Self::Cluster(connection, Arc::new(client)))
     }
 
@@ -105,40 +108,62 @@ impl Link {
     pub(super) async fn step(
         &self,
         lua: &Lua,
-        key: &[u8],
+        keys: Keys<'_>,
         args: &[Cow<'_, [u8]>],
         wait: Option<Wait>,
+        task: Task,
     ) -> Result<Value, Error> {
-        let (mut answer, mut acknowledged) = self.written(lua.by_hash(key, args), wait).await?;
-        let unknown = ErrorKind::Server(ServerErrorKind::NoScript);
-        if answer.as_ref().is_err_and(|error| error.kind() == unknown) {
-            (answer, acknowledged) = self.written(lua.by_text(key, args), wait).await?;
+        let (mut answer, mut acknowledged) = self.written(lua.by_hash(keys, args), wait, task).await?;
+        let is_unknown = |error: &RedisError| refusal::of(error) == Refusal::NoScript;
+        if answer.as_ref().is_err_and(is_unknown) {
+            (answer, acknowledged) = self.written(lua.by_text(keys, args), wait, task).await?;
         }
-        let answer = answer.map_err(Error::store)?;
+        let answer = answer.map_err(failed(task))?;
         match wait {
-            Some(wait) if acknowledged < i64::from(wait.replicas) => Err(Error::store(TooFewReplicas {
-                acknowledged,
-                wanted: wait.replicas,
-            })),
-            _ => Ok(answer),
+            Some(wait) => wait.check(acknowledged).map(|()| answer),
+            None => Ok(answer),
         }
     }
 
-    async fn written(&self, cmd: Cmd, wait: Option<Wait>) -> Result<(RedisResult<Value>, i64), Error> {
+    async fn written(
+        &self,
+        cmd: Cmd,
+        wait: Option<Wait>,
+        task: Task,
+    ) -> Result<(RedisResult<Value>, Option<Value>), Error> {
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.add_command(cmd);
         if let Some(wait) = wait {
-            // 0 would be for ever.
-            let timeout = wait.timeout.as_millis().clamp(1, u128::from(u32::MAX));
-            pipeline.cmd("WAIT").arg(wait.replicas).arg(timeout.to_string());
+            pipeline.add_command(wait.cmd());
         }
-        let mut answers = self.send(&pipeline).await.map_err(Error::store)?.into_iter();
-        let answer = first(&mut answers);
-        let acknowledged = match answers.next() {
+        let mut answers = self.send(&pipeline).await.map_err(failed(task))?.into_iter();
+        Ok((first(&mut answers), answers.next()))
+    }
+}
+
+impl Wait {
+    pub(super) fn cmd(self) -> Cmd {
+        // 0 would be for ever.
+        let timeout = self.timeout.as_millis().clamp(1, u128::from(u32::MAX));
+        let mut cmd = ::redis::cmd("WAIT");
+        cmd.arg(self.replicas).arg(timeout.to_string());
+        cmd
+    }
+
+    /// Looks at the answer to `WAIT`.
+    pub(super) fn check(self, answer: Option<Value>) -> Result<(), Error> {
+        let acknowledged = match answer {
             Some(Value::Int(replicas)) => replicas,
+            Some(Value::ServerError(error)) => return Err(failed("wait for replicas")(error.into())),
             _ => 0,
         };
-        Ok((answer, acknowledged))
+        if acknowledged < i64::from(self.replicas) {
+            return Err(Error::store(TooFewReplicas {
+                acknowledged,
+                wanted: self.replicas,
+            }));
+        }
+        Ok(())
     }
 }
 
@@ -213,7 +238,7 @@ impl Single {
             let took = watch.done();
             match &result {
                 // After a failover behind one address, what we are connected to may be a replica now.
-                Ok(answers) if again && answers.iter().any(is_read_only) => self.replace(count),
+                Ok(answers) if again && answers.iter().any(refusal::is_elsewhere) => self.replace(count),
                 // It hangs.
                 Err(error) if error.is_timeout() && took >= CONNECT => {
                     self.replace(count);
@@ -227,11 +252,6 @@ impl Single {
             again = false;
         }
     }
-}
-
-fn is_read_only(answer: &Value) -> bool {
-    let read_only = ErrorKind::Server(ServerErrorKind::ReadOnly);
-    matches!(answer, Value::ServerError(error) if RedisError::from(error.clone()).kind() == read_only)
 }
 
 /// A request that is given up after some time may have hung on a dead connection: the next one gets another.
@@ -268,7 +288,8 @@ impl fmt::Display for TooFewReplicas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} replicas of Redis acknowledged a change in time, and {} were to; the primary has made it",
+            "{} replicas of Redis acknowledged a change in time, and {} were to; the primary has made it: see why the others \
+             are away or slow",
             self.acknowledged, self.wanted
         )
     }
