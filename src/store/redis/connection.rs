@@ -4,7 +4,10 @@ use std::{
     borrow::Cow,
     error::Error as StdError,
     fmt,
+    future::poll_fn,
+    pin::Pin,
     sync::{Arc, PoisonError, RwLock},
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -30,6 +33,9 @@ const CONNECT: Duration = Duration::from_secs(3);
 
 /// Nobody gives up a request sooner than this because of a dead connection.
 const SUSPICIOUS: Duration = Duration::from_secs(2);
+
+/// So many commands are on their way in a cluster at the same time, for one call.
+pub(super) const TOGETHER: usize = 100;
 
 /// How many replicas must have a change, and how long they may take.
 #[derive(Clone, Copy)]
@@ -69,7 +75,10 @@ impl Link {
             .tcp_settings(tcp())
             .build()
             .map_err(|error| address(&error))?;
-        let connection = client.get_async_connection().await.map_err(failed("let the store in"))?;
+        let connection = client
+            .get_async_connection()
+            .await
+            .map_err(failed("let the store in"))?;
         Ok(Self::Cluster(connection, Arc::new(client)))
     }
 
@@ -96,6 +105,27 @@ impl Link {
                 cluster.req_packed_commands(pipeline, 0, pipeline.len()).await
             }
         }
+    }
+
+    /// The answers to commands about keys that may lie anywhere, which are asked for at the same time: on one server in one
+    /// go, while in a cluster each may go to another server.
+    pub(super) async fn send_each(&self, commands: Vec<Cmd>) -> RedisResult<Vec<Value>> {
+        if let Self::Single(single) = self {
+            let mut pipeline = Pipeline::with_capacity(commands.len());
+            for cmd in commands {
+                pipeline.add_command(cmd);
+            }
+            return single.send(&pipeline).await;
+        }
+        let mut all = Vec::with_capacity(commands.len());
+        let mut commands = commands.into_iter().peekable();
+        while commands.peek().is_some() {
+            let answers = together(commands.by_ref().take(TOGETHER).map(|cmd| self.command(cmd))).await;
+            for answer in answers {
+                all.push(answer?);
+            }
+        }
+        Ok(all)
     }
 
     pub(super) async fn command(&self, cmd: Cmd) -> RedisResult<Value> {
@@ -179,6 +209,25 @@ pub(super) fn first(answers: &mut impl Iterator<Item = Value>) -> RedisResult<Va
         Some(value) => Ok(value),
         None => Err((ErrorKind::Client, "no answer to a command").into()),
     }
+}
+
+/// The answers of futures that are at work at the same time.
+pub(super) async fn together<F: Future + Send>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut all: Vec<(Pin<Box<F>>, Option<F::Output>)> = futures.map(|future| (Box::pin(future), None)).collect();
+    poll_fn(|context| {
+        let mut done = true;
+        for (future, answer) in &mut all {
+            if answer.is_none() {
+                match future.as_mut().poll(context) {
+                    Poll::Ready(ready) => *answer = Some(ready),
+                    Poll::Pending => done = false,
+                }
+            }
+        }
+        if done { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    all.into_iter().filter_map(|(_, answer)| answer).collect()
 }
 
 /// Small commands go at once instead of waiting for each other, and a peer that vanished is noticed.

@@ -11,6 +11,8 @@ local ended = redis.call('HGET', KEYS[3], 'ended')
 if not ended or tonumber(ended) < tonumber(ARGV[1]) then
     ended = ARGV[1]
 end
+-- A full server refuses a script's first write if it takes memory, and this must be done all the same.
+redis.call('HDEL', KEYS[3], 'mark')
 redis.call('HSET', KEYS[3], 'mark', string.format('%.0f', mark), 'ended', ended)
 tidy()
 return tonumber(top) > tonumber(last) and top or last

@@ -7,6 +7,8 @@ if mark == 0 or mark == tonumber(old[1] or '0') then
     mark = tonumber(old[1] or '0') % 4294967295 + 1
 end
 local before = old[2] and tonumber(old[2]) > tonumber(ARGV[1]) and old[2] or ARGV[1]
+-- A full server refuses a script's first write if it takes memory, and this must be done all the same.
+redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'mark', string.format('%.0f', mark), 'before', before)
 -- For longer than any request takes.
 redis.call('PEXPIRE', KEYS[1], 86400000)

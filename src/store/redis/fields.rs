@@ -122,11 +122,7 @@ pub(super) fn record(answer: Value) -> Result<Option<Found>, Error> {
     record.owner = owner.map(|id| Owner::new(id, name));
     record.renewed = was.map(|was| Renewed::new(was, renewed));
     record.values = values.into_iter().collect::<Values>();
-    Ok(Some(Found {
-        record,
-        login,
-        indexed,
-    }))
+    Ok(Some(Found { record, login, indexed }))
 }
 
 /// What the script `create` is called with. A session with an owner has the login that makes it theirs, and until when
@@ -267,7 +263,16 @@ fn texts<const COUNT: usize>(answer: Value) -> Result<[Option<Vec<u8>>; COUNT], 
 
 /// What an owner is shown, from an answer to `HMGET` with [`SUMMARY`].
 pub(super) fn line(answer: Value, id: SessionId, owner: &OwnerId, now: u64) -> Result<Line, Error> {
-    let [Some(of), Some(created), Some(seen), Some(expires), authenticated, label, login] = texts(answer)? else {
+    let [
+        Some(of),
+        Some(created),
+        Some(seen),
+        Some(expires),
+        authenticated,
+        label,
+        login,
+    ] = texts(answer)?
+    else {
         return Ok(Line::Gone);
     };
     if owner_id(&of)? != *owner {

@@ -12,12 +12,12 @@ use std::{
     str::FromStr,
 };
 
-use ::redis::{Pipeline, Value, from_redis_value};
+use ::redis::{Value, from_redis_value};
 use tokio::runtime::Handle;
 
 use super::{
     RedisStore,
-    connection::{Link, first},
+    connection::first,
     fields::{self, Standing},
     owners::{Entry, PAGE},
     refusal::failed,
@@ -102,16 +102,25 @@ impl FromStr for Intent {
     }
 }
 
+/// What became of a login whose record is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settled {
+    /// The session is its owner's.
+    Stands,
+    /// It was its owner's, and another request has ended it.
+    Over,
+    /// All of the owner's or everybody's sessions were ended since the login began, and this one with them.
+    TooLate,
+}
+
 impl RedisStore {
     /// What changes with each end of all of an owner's or everybody's sessions, and when the last one was.
     pub(super) async fn marks(&self, owner: &OwnerId) -> Result<(Marks, u64), Error> {
-        let mut both = [Pipeline::new(), Pipeline::new()];
-        both[0]
-            .cmd("HMGET")
-            .arg(&self.owner_keys(owner)[2])
-            .arg(&["mark", "ended"]);
-        both[1].cmd("HMGET").arg(self.ends_key()).arg(&["mark", "before"]);
-        let mut answers = self.link.send_each(both).await.map_err(failed(TASK))?.into_iter();
+        let mut both = [::redis::cmd("HMGET"), ::redis::cmd("HMGET")];
+        both[0].arg(&self.owner_keys(owner)[2]).arg(&["mark", "ended"]);
+        both[1].arg(self.ends_key()).arg(&["mark", "before"]);
+        let answers = self.link.send_each(both.into()).await;
+        let mut answers = answers.map_err(failed(TASK))?.into_iter();
         let mut next = || -> Result<(u32, u64), Error> {
             let answer = first(&mut answers).map_err(failed(TASK))?;
             let both: (Option<u32>, Option<u64>) = from_redis_value(answer).map_err(|_| strange())?;
@@ -129,8 +138,7 @@ impl RedisStore {
         Ok(mark.unwrap_or(0))
     }
 
-    /// Does what is left of a login once its record is written. Returns whether it came to its end; if it did not, the
-    /// session is gone.
+    /// Does what is left of a login once its record is written.
     pub(super) async fn settle(
         &self,
         owner: &OwnerId,
@@ -138,9 +146,11 @@ impl RedisStore {
         intent: &Intent,
         until: u64,
         now: u64,
-    ) -> Result<bool, Error> {
+    ) -> Result<Settled, Error> {
         let args = [
-            intent.marks.map_or_else(Default::default, |marks| number(marks.owner.into())),
+            intent
+                .marks
+                .map_or_else(Default::default, |marks| number(marks.owner.into())),
             text(id.to_string()),
             number(intent.number),
             number(until),
@@ -158,23 +168,22 @@ impl RedisStore {
         if let Some(most) = intent.most
             && !self.end_surplus(owner, (*id, place), most, seconds, now).await?
         {
-            return Ok(false);
+            return Ok(Settled::Over);
         }
         let key = [self.key(id)];
         let settled = self.step(&SETTLE, &key, &[text(intent.to_string())], TASK).await?;
         if settled == Value::Int(0) {
             self.forget(owner, &[(*id, Some(place))]).await;
-            return Ok(false);
+            return Ok(Settled::Over);
         }
         self.known.set(id, Some(*owner));
-        Ok(true)
+        Ok(Settled::Stands)
     }
 
-    /// The login came too late.
-    async fn withdraw(&self, owner: &OwnerId, id: &SessionId) -> Result<bool, Error> {
+    async fn withdraw(&self, owner: &OwnerId, id: &SessionId) -> Result<Settled, Error> {
         self.end_one(owner, id).await?;
         self.forget(owner, &[(*id, None)]).await;
-        Ok(false)
+        Ok(Settled::TooLate)
     }
 
     /// Ends those of the owner's sessions that logged in before this one and are too many with it. Of two logins at once
@@ -235,25 +244,6 @@ impl RedisStore {
             .into_iter()
             .map(|answer| fields::standing(answer, owner))
             .collect()
-    }
-}
-
-impl Link {
-    /// The first answers to some pipelines, each about keys of one slot.
-    async fn send_each(&self, pipelines: [Pipeline; 2]) -> ::redis::RedisResult<Vec<Value>> {
-        let mut answers = Vec::new();
-        if let Self::Single(_) = self {
-            let mut all = Pipeline::new();
-            for cmd in pipelines.iter().flat_map(Pipeline::cmd_iter) {
-                all.add_command(cmd.clone());
-            }
-            answers = self.send(&all).await?;
-        } else {
-            for pipeline in &pipelines {
-                answers.extend(self.send(pipeline).await?);
-            }
-        }
-        Ok(answers)
     }
 }
 

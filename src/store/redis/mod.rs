@@ -14,14 +14,14 @@ mod sweep;
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
-use ::redis::{Pipeline, Value, from_redis_value};
+use ::redis::{Value, from_redis_value};
 
 use self::{
     connection::{Link, Wait, first},
     fields::AppliedTo,
     flight::Steps,
     known::KnownOwners,
-    login::{Intent, Unanswered},
+    login::{Intent, Settled, Unanswered},
     owners::index_until,
     refusal::{Task, failed},
     script::{APPLY, CREATE, Keys, Lua},
@@ -206,9 +206,14 @@ impl RedisStore {
 
     /// Settles the last login of a session that the ticket opens. Returns whether the session is still there.
     async fn settle_last(&self, ticket: &HashedTicket, now: u64) -> Result<bool, Error> {
-        let answers = self.of_records(&[ticket.id], &fields::PENDING, "read a session").await?;
+        let answers = self
+            .of_records(&[ticket.id], &fields::PENDING, "read a session")
+            .await?;
         match answers.into_iter().next().map_or(Ok(None), fields::pending)? {
-            Some((owner, login, until)) => self.settle(&owner, &ticket.id, &login, until, now).await,
+            Some((owner, login, until)) => {
+                let settled = self.settle(&owner, &ticket.id, &login, until, now).await?;
+                Ok(settled == Settled::Stands)
+            }
             // Another request has done it.
             None => Ok(true),
         }
@@ -233,16 +238,11 @@ fn strange() -> Error {
 impl Store for RedisStore {
     async fn load(&self, ticket: &HashedTicket, now: u64) -> Result<Loaded, Error> {
         let task = failed("read a session");
-        let known = self.known.get(&ticket.id).filter(|_| self.is_single());
-        let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.cmd("HGETALL").arg(self.key(&ticket.id));
-        if let Some(owner) = &known {
-            pipeline
-                .cmd("ZSCORE")
-                .arg(&self.owner_keys(owner)[0])
-                .arg(ticket.id.to_string());
-        }
-        let mut answers = self.link.send(&pipeline).await.map_err(&task)?.into_iter();
+        let mut both = vec![::redis::cmd("HGETALL")];
+        both[0].arg(self.key(&ticket.id));
+        let known = self.known.get(&ticket.id);
+        both.extend(known.as_ref().map(|owner| self.place_of(owner, &ticket.id)));
+        let mut answers = self.link.send_each(both).await.map_err(&task)?.into_iter();
         let Some(found) = fields::record(first(&mut answers).map_err(&task)?)? else {
             return Ok(Loaded::Missing);
         };
@@ -259,7 +259,7 @@ impl Store for RedisStore {
             let is_held = known == Some(owner.id) && matches!(place, Some(Value::BulkString(_) | Value::Double(_)));
             let until = index_until(record.expires, now).max(found.indexed);
             if let Some(login) = &found.login {
-                if !self.settle(&owner.id, &ticket.id, login, until, now).await? {
+                if self.settle(&owner.id, &ticket.id, login, until, now).await? != Settled::Stands {
                     return Ok(Loaded::Missing);
                 }
             } else if !is_held {
@@ -294,7 +294,7 @@ impl Store for RedisStore {
         };
         let args = fields::create(record, Some((&intent, until)), &step, now);
         let mut answer = created(self.step(&CREATE, &keys, &args, task).await?)?;
-        if answer == Created::Created && !self.settle(&owner.id, id, &intent, until, now).await? {
+        if answer == Created::Created && self.settle(&owner.id, id, &intent, until, now).await? == Settled::TooLate {
             answer = Created::Ended;
         }
         unanswered.answered();
@@ -312,7 +312,10 @@ impl Store for RedisStore {
         {
             return Ok(Applied::Gone);
         }
-        let known = self.known.get(&ticket.id).filter(|_| self.is_single() && login.is_none());
+        let known = self
+            .known
+            .get(&ticket.id)
+            .filter(|_| self.is_single() && login.is_none());
         let keys = self.keys_of(&ticket.id, known.as_ref());
         let step = self.steps.begin(&ticket.id);
         // A login will see to it that its owner's keys hold the session.
@@ -351,7 +354,10 @@ impl Store for RedisStore {
                     };
                     let until = held.map_or_else(|| index_until(ends, now), |(_, until)| until);
                     let settled = self.settle(&owner, &ticket.id, intent, until, now).await?;
-                    return Ok(if settled { Applied::Updated } else { Applied::Gone });
+                    return Ok(match settled {
+                        Settled::Stands | Settled::Over => Applied::Updated,
+                        Settled::TooLate => Applied::Gone,
+                    });
                 }
             }
         }

@@ -1,13 +1,13 @@
 //! Whose sessions are which. An owner's keys lie elsewhere than their sessions, in a cluster on another server, so they are a
 //! hint: what they lead to is looked at, and a session that they have lost is brought back when it is next used.
 
-use std::{borrow::Cow, error::Error as StdError, fmt, future::poll_fn, pin::Pin, task::Poll};
+use std::{borrow::Cow, error::Error as StdError, fmt};
 
-use ::redis::{Pipeline, Value, from_redis_value};
+use ::redis::{Cmd, Pipeline, Value, from_redis_value};
 
 use super::{
     RedisStore,
-    connection::{Link, first},
+    connection::{Link, TOGETHER, first, together},
     fields::{self, Line},
     refusal::{self, Refusal, Task, failed},
     script::{DELETE, END, FORGET, HOLD, Lua, number, text},
@@ -27,9 +27,6 @@ const MARGIN: u64 = 24 * 60 * 60 * 1000;
 
 /// So many sessions are looked at, or ended, at once; each page has the driver's whole time for an answer.
 pub(super) const PAGE: usize = 500;
-
-/// So many commands are on their way in a cluster at the same time, for one call.
-const TOGETHER: usize = 100;
 
 /// After so many pages in a row of which nothing was done, nobody seems to be there.
 const HOPELESS: u32 = 3;
@@ -104,11 +101,16 @@ impl RedisStore {
         Ok(())
     }
 
-    /// Sees to it that the owner's keys lead to a session that is there. If that fails, the next use of the session does it.
-    pub(super) async fn look_after(&self, owner: &OwnerId, id: &SessionId, until: u64) {
+    /// Asks for a session's place in the owner's order.
+    pub(super) fn place_of(&self, owner: &OwnerId, id: &SessionId) -> Cmd {
         let mut cmd = ::redis::cmd("ZSCORE");
         cmd.arg(&self.owner_keys(owner)[0]).arg(id.to_string());
-        match self.link.command(cmd).await {
+        cmd
+    }
+
+    /// Sees to it that the owner's keys lead to a session that is there. If that fails, the next use of the session does it.
+    pub(super) async fn look_after(&self, owner: &OwnerId, id: &SessionId, until: u64) {
+        match self.link.command(self.place_of(owner, id)).await {
             Ok(Value::Nil) => drop(self.hold(owner, id, until).await),
             Ok(_) => self.known.set(id, Some(*owner)),
             Err(_) => {}
@@ -143,33 +145,15 @@ impl RedisStore {
     }
 
     /// Some fields of some records.
-    pub(super) async fn of_records(
-        &self,
-        ids: &[SessionId],
-        fields: &[&str],
-        task: Task,
-    ) -> Result<Vec<Value>, Error> {
+    pub(super) async fn of_records(&self, ids: &[SessionId], fields: &[&str], task: Task) -> Result<Vec<Value>, Error> {
         let get = |id: &SessionId| {
             let mut cmd = ::redis::cmd("HMGET");
             cmd.arg(self.key(id)).arg(fields);
             cmd
         };
-        if let Link::Single(_) = self.link {
-            let mut pipeline = Pipeline::with_capacity(ids.len());
-            for id in ids {
-                pipeline.add_command(get(id));
-            }
-            let mut answers = self.link.send(&pipeline).await.map_err(failed(task))?.into_iter();
-            return ids.iter().map(|_| first(&mut answers).map_err(failed(task))).collect();
-        }
-        let mut all = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(TOGETHER) {
-            let answers = together(ids.iter().map(|id| self.link.command(get(id)))).await;
-            for answer in answers {
-                all.push(answer.map_err(failed(task))?);
-            }
-        }
-        Ok(all)
+        let answers = self.link.send_each(ids.iter().map(get).collect()).await;
+        let mut answers = answers.map_err(failed(task))?.into_iter();
+        ids.iter().map(|_| first(&mut answers).map_err(failed(task))).collect()
     }
 
     pub(super) async fn list(&self, owner: &OwnerId, now: u64) -> Result<Vec<StoredSession>, Error> {
@@ -216,7 +200,11 @@ impl RedisStore {
                 continue;
             }
             let one = self.end_page(owner, page).await;
-            in_vain = if one.failed == page.len() as u64 { in_vain + 1 } else { 0 };
+            in_vain = if one.failed == page.len() as u64 {
+                in_vain + 1
+            } else {
+                0
+            };
             all.ended += one.ended;
             all.failed += one.failed;
             all.source = all.source.or(one.source);
@@ -317,25 +305,6 @@ fn delete_args<'a>(now: Option<u64>, step: [Cow<'a, [u8]>; 3], of: Of<'a>) -> Ve
     args
 }
 
-/// The answers of futures that are at work at the same time.
-async fn together<F: Future + Send>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut all: Vec<(Pin<Box<F>>, Option<F::Output>)> = futures.map(|future| (Box::pin(future), None)).collect();
-    poll_fn(|context| {
-        let mut done = true;
-        for (future, answer) in &mut all {
-            if answer.is_none() {
-                match future.as_mut().poll(context) {
-                    Poll::Ready(ready) => *answer = Some(ready),
-                    Poll::Pending => done = false,
-                }
-            }
-        }
-        if done { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    all.into_iter().filter_map(|(_, answer)| answer).collect()
-}
-
 /// Of some sessions it is not known whether they have ended.
 struct NotAll {
     ended: u64,
@@ -347,7 +316,10 @@ impl fmt::Display for NotAll {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { ended, failed, .. } = self;
         if *failed == 0 {
-            return write!(f, "Redis ended {ended} sessions, and not all replicas know it: see to them, and end them once more");
+            return write!(
+                f,
+                "Redis ended {ended} sessions, and not all replicas know it: see to them, and end them once more"
+            );
         }
         write!(
             f,

@@ -41,12 +41,14 @@ fn refusal(code: &str, detail: Option<&str>) -> Refusal {
     }
     match code {
         "NOSCRIPT" => Refusal::NoScript,
-        "READONLY" => Refusal::Elsewhere("the server is a replica now; it goes on once the address leads to the primary"),
+        "READONLY" => {
+            Refusal::Elsewhere("the server is a replica now; it goes on once the address leads to the primary")
+        }
         "LOADING" => Refusal::Elsewhere("the server is still loading its data; it goes on when that is done"),
         "MASTERDOWN" => Refusal::Elsewhere("the server is a replica that has lost its primary; see to the failover"),
-        "NOREPLICAS" => Refusal::Elsewhere(
-            "the server has fewer replicas than its `min-replicas-to-write`; see why they are away",
-        ),
+        "NOREPLICAS" => {
+            Refusal::Elsewhere("the server has fewer replicas than its `min-replicas-to-write`; see why they are away")
+        }
         "MISCONF" => Refusal::Elsewhere("the server cannot write its data to disk; its log says why"),
         "CLUSTERDOWN" => Refusal::Elsewhere("a part of the cluster is down; `CLUSTER INFO` says which"),
         "OOM" => Refusal::Full,
@@ -146,7 +148,9 @@ mod tests {
                 "{code} {detail}"
             );
         };
-        elsewhere(wrapped("@user_script: 1: -READONLY You can't write against a read only replica."));
+        elsewhere(wrapped(
+            "@user_script: 1: -READONLY You can't write against a read only replica.",
+        ));
         elsewhere(plain(
             "READONLY",
             "You can't write against a read only replica. script: 2248ea7f1064bd8a, on @user_script:1.",
@@ -175,10 +179,19 @@ mod tests {
             ),
             (
                 Refusal::Forbidden,
-                plain("ERR", "The user executing the script can't run this command or subcommand script: 104a"),
+                plain(
+                    "ERR",
+                    "The user executing the script can't run this command or subcommand script: 104a",
+                ),
             ),
-            (Refusal::Forbidden, plain("NOPERM", "this user has no permissions to run the 'time' command")),
-            (Refusal::NoScript, plain("NOSCRIPT", "No matching script. Please use EVAL.")),
+            (
+                Refusal::Forbidden,
+                plain("NOPERM", "this user has no permissions to run the 'time' command"),
+            ),
+            (
+                Refusal::NoScript,
+                plain("NOSCRIPT", "No matching script. Please use EVAL."),
+            ),
             (Refusal::Other, plain("ERR", "READONLY is a word")),
             (Refusal::Other, wrapped("@user_script: 1: attempt to index a nil value")),
         ] {

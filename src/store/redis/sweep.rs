@@ -123,13 +123,7 @@ impl RedisStore {
         from_redis_value(page).map_err(|_| strange())
     }
 
-    async fn sweep(
-        &self,
-        server: &Server,
-        keys: &[Vec<u8>],
-        args: &Args<'_>,
-        pass: &mut Pass,
-    ) -> Result<(), Error> {
+    async fn sweep(&self, server: &Server, keys: &[Vec<u8>], args: &Args<'_>, pass: &mut Pass) -> Result<(), Error> {
         let keys: Vec<[Vec<u8>; 1]> = keys
             .iter()
             .filter(|key| self.is_record(key))
