@@ -24,7 +24,7 @@ use http_session::{
 };
 use redis::Value;
 use redis_server::Cluster;
-use sessions::{Known, create, live, now, session, work};
+use sessions::{Known, create, live, now, owner, session, work};
 use tokio::task::JoinSet;
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn a_cluster_passes_the_conformance_suite() {
     let (mut tickets, mut slots) = (Vec::new(), HashSet::new());
     for _ in 0..50 {
         let (ticket, mut record) = session("a");
-        record.owner = Some("alice".into());
+        record.owner = Some(owner("alice"));
         create(&store, &ticket, &record).await;
         let Value::Int(slot) = cluster.servers[0].ask(&["CLUSTER", "KEYSLOT", &format!("session:{}", ticket.id)])
         else {
@@ -53,9 +53,12 @@ async fn a_cluster_passes_the_conformance_suite() {
         tickets.push(ticket);
     }
     assert_eq!(slots.len(), 3);
-    assert_eq!(store.sessions_of("alice", now()).await.unwrap().len(), 50);
+    assert_eq!(store.sessions_of(&owner("alice").id, now()).await.unwrap().len(), 50);
     assert_eq!(
-        store.delete_of("alice", &Which::AllBut(tickets[7].id)).await.unwrap(),
+        store
+            .delete_of(&owner("alice").id, &Which::AllBut(tickets[7].id), now())
+            .await
+            .unwrap(),
         49
     );
     live(&store, &tickets[7], now()).await;

@@ -19,10 +19,10 @@ use std::{
 
 use http_session::{
     Error,
-    store::{Loaded, RedisStore, Store, Which},
+    store::{Epoch, Loaded, RedisStore, Store, Which},
 };
 use redis_server::Server;
-use sessions::{apply, create, live, now, session, set, work};
+use sessions::{apply, create, live, now, owner, session, set, work};
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
@@ -91,19 +91,19 @@ async fn row_36_a_server_that_is_away_is_an_error_and_the_first_request_after_it
             ));
             assert!(matches!(store.delete(&ticket, now()).await, Err(Error::Store { .. })));
             assert!(matches!(
-                store.create(&ticket.id, &record, now()).await,
+                store.create(&ticket.id, &record, None, now()).await,
                 Err(Error::Store { .. })
             ));
             assert!(matches!(
-                store.sessions_of("alice", now()).await,
+                store.sessions_of(&owner("alice").id, now()).await,
                 Err(Error::Store { .. })
             ));
             assert!(matches!(
-                store.delete_of("alice", &Which::All).await,
+                store.delete_of(&owner("alice").id, &Which::All, now()).await,
                 Err(Error::Store { .. })
             ));
             assert!(matches!(
-                store.delete_begun_before(now()).await,
+                store.delete_begun(&Epoch::before(now())).await,
                 Err(Error::Store { .. })
             ));
         }
@@ -247,7 +247,7 @@ async fn a_server_that_forgot_the_scripts_learns_them_again() {
     let store = store(&server).await;
     let forget = || drop(server.ask(&["SCRIPT", "FLUSH"]));
     let (ticket, mut record) = session("a");
-    record.owner = Some("alice".into());
+    record.owner = Some(owner("alice"));
     for _ in 0..2 {
         forget();
         create(&store, &ticket, &record).await;
@@ -257,9 +257,12 @@ async fn a_server_that_forgot_the_scripts_learns_them_again() {
         assert!(store.delete(&ticket, now()).await.unwrap());
         create(&store, &ticket, &record).await;
         forget();
-        assert_eq!(store.delete_of("alice", &Which::All).await.unwrap(), 1);
+        assert_eq!(
+            store.delete_of(&owner("alice").id, &Which::All, now()).await.unwrap(),
+            1
+        );
         create(&store, &ticket, &record).await;
         forget();
-        assert_eq!(store.delete_begun_before(now() + 1_000).await.unwrap(), 1);
+        assert_eq!(store.delete_begun(&Epoch::before(now() + 1_000)).await.unwrap(), 1);
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use http_session::{
     SessionId,
-    store::{Applied, Changes, Created, HashedTicket, Loaded, Record, SecretHash, Store},
+    store::{Applied, Changes, Created, HashedTicket, Loaded, Login, Owner, OwnerId, Record, SecretHash, Store},
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -51,11 +51,31 @@ pub fn set(key: &str, json: &str) -> Changes {
     changes
 }
 
+/// An owner with a name of at most 32 bytes.
+pub fn owner(name: &str) -> Owner {
+    let mut id = [0; 32];
+    id[..name.len()].copy_from_slice(name.as_bytes());
+    Owner::new(OwnerId::from_bytes(id), format!("sealed-{name}"))
+}
+
+/// Creates it as the layer does, which asks for the mark of an owner first.
 pub async fn create(store: &impl Store, ticket: &HashedTicket, record: &Record) {
-    assert_eq!(
-        store.create(&ticket.id, record, None, now()).await.unwrap(),
-        Created::Created
-    );
+    assert_eq!(begin(store, ticket, record, None).await.unwrap(), Created::Created);
+}
+
+/// A login that leaves the owner at most so many sessions.
+pub async fn begin(
+    store: &impl Store,
+    ticket: &HashedTicket,
+    record: &Record,
+    most: Option<u32>,
+) -> Result<Created, http_session::Error> {
+    let login = match &record.owner {
+        Some(owner) => Some(Login::new(store.begin_login(&owner.id, now()).await?.number)),
+        None => None,
+    };
+    let login = login.map(|login| most.map_or(login, |most| login.most(most)));
+    store.create(&ticket.id, record, login.as_ref(), now()).await
 }
 
 pub async fn apply(store: &impl Store, ticket: &HashedTicket, changes: &Changes) {

@@ -4,19 +4,25 @@ use std::{
     borrow::Cow,
     error::Error as StdError,
     fmt,
+    future::poll_fn,
+    pin::Pin,
     sync::{Arc, PoisonError, RwLock},
+    task::Poll,
     time::{Duration, Instant},
 };
 
 use ::redis::{
-    Client, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, RedisResult, ServerErrorKind, Value,
+    Client, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, RedisResult, Value,
     aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
     cluster::{ClusterClient, ClusterConfig},
     cluster_async::ClusterConnection,
     io::tcp::TcpSettings,
 };
 
-use super::script::Lua;
+use super::{
+    refusal::{self, Refusal, Task, failed},
+    script::{Keys, Lua},
+};
 use crate::error::Error;
 
 /// Longer than the layer waits (5 s unless it is told otherwise): the layer gives up, not the driver.
@@ -27,6 +33,9 @@ const CONNECT: Duration = Duration::from_secs(3);
 
 /// Nobody gives up a request sooner than this because of a dead connection.
 const SUSPICIOUS: Duration = Duration::from_secs(2);
+
+/// So many commands are on their way in a cluster at the same time, for one call.
+pub(super) const TOGETHER: usize = 100;
 
 /// How many replicas must have a change, and how long they may take.
 #[derive(Clone, Copy)]
@@ -48,7 +57,7 @@ impl Link {
         let client = Client::open(info.set_tcp_settings(tcp())).map_err(|error| address(&error))?;
         let manager = ConnectionManager::new_with_config(client.clone(), Single::config())
             .await
-            .map_err(Error::store)?;
+            .map_err(failed("let the store in"))?;
         Ok(Self::Single(Arc::new(Single {
             client,
             current: RwLock::new((0, manager)),
@@ -66,7 +75,10 @@ impl Link {
             .tcp_settings(tcp())
             .build()
             .map_err(|error| address(&error))?;
-        let connection = client.get_async_connection().await.map_err(Error::store)?;
+        let connection = client
+            .get_async_connection()
+            .await
+            .map_err(failed("let the store in"))?;
         Ok(Self::Cluster(connection, Arc::new(client)))
     }
 
@@ -95,6 +107,27 @@ impl Link {
         }
     }
 
+    /// The answers to commands about keys that may lie anywhere, which are asked for at the same time: on one server in one
+    /// go, while in a cluster each may go to another server.
+    pub(super) async fn send_each(&self, commands: Vec<Cmd>) -> RedisResult<Vec<Value>> {
+        if let Self::Single(single) = self {
+            let mut pipeline = Pipeline::with_capacity(commands.len());
+            for cmd in commands {
+                pipeline.add_command(cmd);
+            }
+            return single.send(&pipeline).await;
+        }
+        let mut all = Vec::with_capacity(commands.len());
+        let mut commands = commands.into_iter().peekable();
+        while commands.peek().is_some() {
+            let answers = together(commands.by_ref().take(TOGETHER).map(|cmd| self.command(cmd))).await;
+            for answer in answers {
+                all.push(answer?);
+            }
+        }
+        Ok(all)
+    }
+
     pub(super) async fn command(&self, cmd: Cmd) -> RedisResult<Value> {
         let mut pipeline = Pipeline::with_capacity(1);
         pipeline.add_command(cmd);
@@ -105,40 +138,62 @@ impl Link {
     pub(super) async fn step(
         &self,
         lua: &Lua,
-        key: &[u8],
+        keys: Keys<'_>,
         args: &[Cow<'_, [u8]>],
         wait: Option<Wait>,
+        task: Task,
     ) -> Result<Value, Error> {
-        let (mut answer, mut acknowledged) = self.written(lua.by_hash(key, args), wait).await?;
-        let unknown = ErrorKind::Server(ServerErrorKind::NoScript);
-        if answer.as_ref().is_err_and(|error| error.kind() == unknown) {
-            (answer, acknowledged) = self.written(lua.by_text(key, args), wait).await?;
+        let (mut answer, mut acknowledged) = self.written(lua.by_hash(keys, args), wait, task).await?;
+        let is_unknown = |error: &RedisError| refusal::of(error) == Refusal::NoScript;
+        if answer.as_ref().is_err_and(is_unknown) {
+            (answer, acknowledged) = self.written(lua.by_text(keys, args), wait, task).await?;
         }
-        let answer = answer.map_err(Error::store)?;
+        let answer = answer.map_err(failed(task))?;
         match wait {
-            Some(wait) if acknowledged < i64::from(wait.replicas) => Err(Error::store(TooFewReplicas {
-                acknowledged,
-                wanted: wait.replicas,
-            })),
-            _ => Ok(answer),
+            Some(wait) => wait.check(acknowledged).map(|()| answer),
+            None => Ok(answer),
         }
     }
 
-    async fn written(&self, cmd: Cmd, wait: Option<Wait>) -> Result<(RedisResult<Value>, i64), Error> {
+    async fn written(
+        &self,
+        cmd: Cmd,
+        wait: Option<Wait>,
+        task: Task,
+    ) -> Result<(RedisResult<Value>, Option<Value>), Error> {
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.add_command(cmd);
         if let Some(wait) = wait {
-            // 0 would be for ever.
-            let timeout = wait.timeout.as_millis().clamp(1, u128::from(u32::MAX));
-            pipeline.cmd("WAIT").arg(wait.replicas).arg(timeout.to_string());
+            pipeline.add_command(wait.cmd());
         }
-        let mut answers = self.send(&pipeline).await.map_err(Error::store)?.into_iter();
-        let answer = first(&mut answers);
-        let acknowledged = match answers.next() {
+        let mut answers = self.send(&pipeline).await.map_err(failed(task))?.into_iter();
+        Ok((first(&mut answers), answers.next()))
+    }
+}
+
+impl Wait {
+    pub(super) fn cmd(self) -> Cmd {
+        // 0 would be for ever.
+        let timeout = self.timeout.as_millis().clamp(1, u128::from(u32::MAX));
+        let mut cmd = ::redis::cmd("WAIT");
+        cmd.arg(self.replicas).arg(timeout.to_string());
+        cmd
+    }
+
+    /// Looks at the answer to `WAIT`.
+    pub(super) fn check(self, answer: Option<Value>) -> Result<(), Error> {
+        let acknowledged = match answer {
             Some(Value::Int(replicas)) => replicas,
+            Some(Value::ServerError(error)) => return Err(failed("wait for replicas")(error.into())),
             _ => 0,
         };
-        Ok((answer, acknowledged))
+        if acknowledged < i64::from(self.replicas) {
+            return Err(Error::store(TooFewReplicas {
+                acknowledged,
+                wanted: self.replicas,
+            }));
+        }
+        Ok(())
     }
 }
 
@@ -154,6 +209,25 @@ pub(super) fn first(answers: &mut impl Iterator<Item = Value>) -> RedisResult<Va
         Some(value) => Ok(value),
         None => Err((ErrorKind::Client, "no answer to a command").into()),
     }
+}
+
+/// The answers of futures that are at work at the same time.
+pub(super) async fn together<F: Future + Send>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut all: Vec<(Pin<Box<F>>, Option<F::Output>)> = futures.map(|future| (Box::pin(future), None)).collect();
+    poll_fn(|context| {
+        let mut done = true;
+        for (future, answer) in &mut all {
+            if answer.is_none() {
+                match future.as_mut().poll(context) {
+                    Poll::Ready(ready) => *answer = Some(ready),
+                    Poll::Pending => done = false,
+                }
+            }
+        }
+        if done { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    all.into_iter().filter_map(|(_, answer)| answer).collect()
 }
 
 /// Small commands go at once instead of waiting for each other, and a peer that vanished is noticed.
@@ -213,7 +287,7 @@ impl Single {
             let took = watch.done();
             match &result {
                 // After a failover behind one address, what we are connected to may be a replica now.
-                Ok(answers) if again && answers.iter().any(is_read_only) => self.replace(count),
+                Ok(answers) if again && answers.iter().any(refusal::is_elsewhere) => self.replace(count),
                 // It hangs.
                 Err(error) if error.is_timeout() && took >= CONNECT => {
                     self.replace(count);
@@ -227,11 +301,6 @@ impl Single {
             again = false;
         }
     }
-}
-
-fn is_read_only(answer: &Value) -> bool {
-    let read_only = ErrorKind::Server(ServerErrorKind::ReadOnly);
-    matches!(answer, Value::ServerError(error) if RedisError::from(error.clone()).kind() == read_only)
 }
 
 /// A request that is given up after some time may have hung on a dead connection: the next one gets another.
@@ -268,7 +337,8 @@ impl fmt::Display for TooFewReplicas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} replicas of Redis acknowledged a change in time, and {} were to; the primary has made it",
+            "{} replicas of Redis acknowledged a change in time, and {} were to; the primary has made it: see why the others \
+             are away or slow",
             self.acknowledged, self.wanted
         )
     }

@@ -1,19 +1,20 @@
--- KEYS[1]: the record. ARGV: now or '', the step's id, 'secret' or 'owner', and what that field must be.
--- Answers 0 if there is none, else the owner's name, or 1 if it has no owner.
+-- KEYS[1]: the record. ARGV: now or '', the step (process, number, floor), 'secret' or 'owner', and the value that this
+-- field must have. Answers 0 if there is no such record, else its owner, or 1 if it has none.
 local key = KEYS[1]
-local old = redis.call('HMGET', key, 'secret', 'expires', 'owner', 'steps')
-if not old[1] then
-    -- The client sends a step again if it did not hear the answer. This is what it left then.
-    return old[4] == ARGV[2] and 1 or 0
+local secret, expires, owner, steps = unpack(redis.call('HMGET', key, 'secret', 'expires', 'owner', 'steps'), 1, 4)
+local known, kept = taken(steps, ARGV[2], ARGV[3], ARGV[4])
+if known then
+    return 1
 end
-if ARGV[1] ~= '' and tonumber(old[2]) < tonumber(ARGV[1]) then
+if not secret or ARGV[1] ~= '' and tonumber(expires) < tonumber(ARGV[1]) then
     return 0
 end
-local field = ARGV[3] == 'owner' and old[3] or ARGV[3] == 'secret' and old[1]
-if field ~= ARGV[4] then
+local field = ARGV[5] == 'owner' and owner or ARGV[5] == 'secret' and secret
+if field ~= ARGV[6] then
     return 0
 end
+-- What stays has no secret, so it is no session. It keeps a step that comes late from beginning one.
 redis.call('DEL', key)
-redis.call('HSET', key, 'steps', ARGV[2])
-redis.call('PEXPIRE', key, 30000)
-return old[3] or 1
+redis.call('HSET', key, 'steps', kept)
+redis.call('PEXPIRE', key, RESENT * 1000)
+return owner or 1

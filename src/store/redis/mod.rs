@@ -2,17 +2,29 @@
 
 mod connection;
 mod fields;
+mod flight;
+mod known;
+mod login;
 mod owners;
+mod refusal;
+mod rights;
 mod script;
+mod servers;
 mod sweep;
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
-use ::redis::Value;
+use ::redis::{Value, from_redis_value};
 
 use self::{
-    connection::{Link, Wait},
-    script::{APPLY, CREATE, DELETE, Lua, Step, number},
+    connection::{Link, Wait, first},
+    fields::AppliedTo,
+    flight::Steps,
+    known::KnownOwners,
+    login::{Intent, Settled, Unanswered},
+    owners::index_until,
+    refusal::{Task, failed},
+    script::{APPLY, CREATE, Keys, Lua},
 };
 use super::{
     Applied, Changes, Created, Epoch, Field, HashedTicket, Loaded, Login, Mark, OwnerId, Record, Store, StoredSession,
@@ -80,6 +92,8 @@ pub struct RedisStore {
     writes: Link,
     wait: Option<Wait>,
     prefix: Arc<str>,
+    steps: Arc<Steps>,
+    known: Arc<KnownOwners>,
 }
 
 impl RedisStore {
@@ -112,7 +126,7 @@ impl RedisStore {
     ///
     /// [`Error::Store`] if the server cannot be reached, and [`Error::Config`] if the URL is none.
     pub async fn connect_evicting(url: &str) -> Result<Self, Error> {
-        Ok(Self::new(Link::connect(url).await?))
+        Self::new(Link::connect(url).await?).await
     }
 
     /// [`cluster`](Self::cluster) of servers that may log users out when their memory is full, or whose settings cannot be read.
@@ -122,16 +136,19 @@ impl RedisStore {
     /// As [`connect_evicting`](Self::connect_evicting).
     pub async fn cluster_evicting<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> Result<Self, Error> {
         let urls = urls.into_iter().map(Into::into).collect();
-        Ok(Self::new(Link::cluster(urls).await?))
+        Self::new(Link::cluster(urls).await?).await
     }
 
-    fn new(link: Link) -> Self {
-        Self {
+    async fn new(link: Link) -> Result<Self, Error> {
+        link.refuse_missing_rights().await?;
+        Ok(Self {
             writes: link.clone(),
             link,
             wait: None,
             prefix: "session:".into(),
-        }
+            steps: Arc::new(Steps::new()),
+            known: Arc::default(),
+        })
     }
 
     /// What the names of all keys begin with; `session:` unless it is set. Applications that share a server need one each.
@@ -157,13 +174,23 @@ impl RedisStore {
         format!("{}{id}", self.prefix).into_bytes()
     }
 
-    fn index_key(&self, owner: &str) -> Vec<u8> {
-        self.index_key_of(owner.as_bytes())
+    /// What is known of the end of all sessions. Not the name of a session, which is 64 hex digits.
+    fn ends_key(&self) -> Vec<u8> {
+        format!("{}ends", self.prefix).into_bytes()
     }
 
-    /// Not the name of a session, which is 64 hex digits.
-    fn index_key_of(&self, owner: &[u8]) -> Vec<u8> {
-        [self.prefix.as_bytes(), b"owner:", owner].concat()
+    /// The keys of a step on a record. On one server it looks elsewhere, too.
+    fn keys_of(&self, id: &SessionId, owner: Option<&OwnerId>) -> Vec<Vec<u8>> {
+        let mut keys = vec![self.key(id)];
+        if self.is_single() {
+            keys.push(self.ends_key());
+            keys.extend(owner.and_then(|owner| self.owner_keys(owner).into_iter().next()));
+        }
+        keys
+    }
+
+    fn is_single(&self) -> bool {
+        matches!(self.link, Link::Single(_))
     }
 
     /// Whether it is the name of a session.
@@ -173,8 +200,23 @@ impl RedisStore {
             .is_some_and(|id| id.parse::<SessionId>().is_ok())
     }
 
-    async fn step(&self, lua: &Lua, key: &[u8], args: &[Cow<'_, [u8]>]) -> Result<Value, Error> {
-        self.writes.step(lua, key, args, self.wait).await
+    async fn step(&self, lua: &Lua, keys: Keys<'_>, args: &[Cow<'_, [u8]>], task: Task) -> Result<Value, Error> {
+        self.writes.step(lua, keys, args, self.wait, task).await
+    }
+
+    /// Settles the last login of a session that the ticket opens. Returns whether the session is still there.
+    async fn settle_last(&self, ticket: &HashedTicket, now: u64) -> Result<bool, Error> {
+        let answers = self
+            .of_records(&[ticket.id], &fields::PENDING, "read a session")
+            .await?;
+        match answers.into_iter().next().map_or(Ok(None), fields::pending)? {
+            Some((owner, login, until)) => {
+                let settled = self.settle(&owner, &ticket.id, &login, until, now).await?;
+                Ok(settled == Settled::Stands)
+            }
+            // Another request has done it.
+            None => Ok(true),
+        }
     }
 }
 
@@ -188,75 +230,153 @@ impl fmt::Debug for RedisStore {
 }
 
 fn strange() -> Error {
-    Error::store("Redis gave an answer that the script does not give")
+    Error::store(
+        "Redis gave an answer that the store's scripts and commands do not have: see that nothing between them changes answers",
+    )
 }
 
 impl Store for RedisStore {
     async fn load(&self, ticket: &HashedTicket, now: u64) -> Result<Loaded, Error> {
-        let mut cmd = ::redis::cmd("HGETALL");
-        cmd.arg(self.key(&ticket.id));
-        let answer = self.link.command(cmd).await.map_err(Error::store)?;
-        Ok(match fields::record(answer)? {
-            Some(record) if !record.is_live(now) => Loaded::Missing,
-            Some(record) if record.secret == ticket.secret => Loaded::Live(Box::new(record)),
-            Some(_) => Loaded::Renewed,
-            None => Loaded::Missing,
-        })
+        let task = failed("read a session");
+        let mut both = vec![::redis::cmd("HGETALL")];
+        both[0].arg(self.key(&ticket.id));
+        let known = self.known.get(&ticket.id);
+        both.extend(known.as_ref().map(|owner| self.place_of(owner, &ticket.id)));
+        let mut answers = self.link.send_each(both).await.map_err(&task)?.into_iter();
+        let Some(found) = fields::record(first(&mut answers).map_err(&task)?)? else {
+            return Ok(Loaded::Missing);
+        };
+        let record = found.record;
+        if !record.is_live(now) {
+            return Ok(Loaded::Missing);
+        }
+        if record.secret != ticket.secret {
+            let was_it = record.was_renewed_from(&ticket.secret, now);
+            return Ok(if was_it { Loaded::Renewed } else { Loaded::Missing });
+        }
+        if let Some(owner) = &record.owner {
+            let place = answers.next();
+            let is_held = known == Some(owner.id) && matches!(place, Some(Value::BulkString(_) | Value::Double(_)));
+            let until = index_until(record.expires, now).max(found.indexed);
+            if let Some(login) = &found.login {
+                if self.settle(&owner.id, &ticket.id, login, until, now).await? != Settled::Stands {
+                    return Ok(Loaded::Missing);
+                }
+            } else if !is_held {
+                self.look_after(&owner.id, &ticket.id, until).await;
+            }
+        }
+        Ok(Loaded::Live(Box::new(record)))
     }
 
-    async fn create(&self, id: &SessionId, record: &Record, _: Option<&Login>, now: u64) -> Result<Created, Error> {
-        let until = owners::index_until(record.expires, now);
-        if let Some(owner) = &record.owner {
-            self.index(&owner.id.to_string(), id, until, now).await?;
-        }
-        let args = fields::create(record, until, Step::new(), now);
-        match self.step(&CREATE, &self.key(id), &args).await? {
+    async fn create(&self, id: &SessionId, record: &Record, login: Option<&Login>, now: u64) -> Result<Created, Error> {
+        let step = self.steps.begin(id);
+        let keys = self.keys_of(id, None);
+        let task = "begin a session";
+        let created = |answer| match answer {
             Value::Int(1) => Ok(Created::Created),
             Value::Int(0) => Ok(Created::Collision),
+            Value::Int(2) => Ok(Created::Ended),
             _ => Err(strange()),
+        };
+        let Some(owner) = &record.owner else {
+            let args = fields::create(record, None, &step, now);
+            return created(self.step(&CREATE, &keys, &args, task).await?);
+        };
+        let (intent, until) = (Intent::new(login), index_until(record.expires, now));
+        let unanswered = Unanswered {
+            store: self,
+            ticket: HashedTicket {
+                id: *id,
+                secret: record.secret,
+            },
+            owner: owner.id,
+        };
+        let args = fields::create(record, Some((&intent, until)), &step, now);
+        let mut answer = created(self.step(&CREATE, &keys, &args, task).await?)?;
+        if answer == Created::Created && self.settle(&owner.id, id, &intent, until, now).await? == Settled::TooLate {
+            answer = Created::Ended;
         }
+        unanswered.answered();
+        Ok(answer)
     }
 
     async fn apply(&self, ticket: &HashedTicket, changes: &Changes, now: u64) -> Result<Applied, Error> {
-        let key = self.key(&ticket.id);
-        let step = Step::new();
-        let mut indexed = None;
-        if let Field::Set(owner) = &changes.owner {
-            indexed = Some((owner.id.to_string(), owners::index_until(changes.expires, now)));
+        let login = match &changes.owner {
+            Field::Set(owner) => Some((owner.id, Intent::new(changes.login.as_ref()))),
+            _ => None,
+        };
+        // Too late is told before anything is changed. If it becomes so later, the session has logged in and ended.
+        if let (Some((owner, _)), Some(given)) = (&login, &changes.login)
+            && self.marks(owner).await?.0.number() != given.mark
+        {
+            return Ok(Applied::Gone);
         }
+        let known = self
+            .known
+            .get(&ticket.id)
+            .filter(|_| self.is_single() && login.is_none());
+        let keys = self.keys_of(&ticket.id, known.as_ref());
+        let step = self.steps.begin(&ticket.id);
+        // A login will see to it that its owner's keys hold the session.
+        let mut held = login
+            .as_ref()
+            .map(|(owner, _)| (*owner, index_until(changes.expires, now)));
         for _ in 0..TRIES {
-            if let Some((owner, until)) = &indexed {
-                self.index(owner, &ticket.id, *until, now).await?;
-            }
-            let whose = indexed.as_ref().map(|(owner, until)| (owner.as_str(), *until));
-            let args = fields::apply(ticket, changes, whose, step, now);
-            indexed = match self.step(&APPLY, &key, &args).await? {
-                Value::Int(0) => return Ok(Applied::Gone),
-                Value::Int(1) => return Ok(Applied::Updated),
-                Value::Int(2) => return Ok(Applied::Conflict),
-                answer => {
-                    let (owner, ends): (String, u64) = ::redis::from_redis_value(answer).map_err(Error::store)?;
-                    Some((owner, owners::index_until(ends, now)))
-                }
+            let with = fields::Apply {
+                step: &step,
+                login: login.as_ref().map(|(_, intent)| intent),
+                held,
+                known,
+                now,
             };
+            let args = fields::apply(ticket, changes, &with);
+            match fields::applied(self.step(&APPLY, &keys, &args, "change a session").await?)? {
+                AppliedTo::Gone => return Ok(Applied::Gone),
+                AppliedTo::Conflict => return Ok(Applied::Conflict),
+                AppliedTo::NotSettled => {
+                    if !self.settle_last(ticket, now).await? {
+                        return Ok(Applied::Gone);
+                    }
+                }
+                AppliedTo::Hold(owner, ends) => {
+                    let until = index_until(ends, now);
+                    if login.is_none() {
+                        self.hold(&owner, &ticket.id, until).await?;
+                    }
+                    held = Some((owner, until));
+                }
+                AppliedTo::Updated => return Ok(Applied::Updated),
+                AppliedTo::UpdatedOf(owner, ends) => {
+                    let Some((_, intent)) = &login else {
+                        self.look_after(&owner, &ticket.id, index_until(ends, now)).await;
+                        return Ok(Applied::Updated);
+                    };
+                    let until = held.map_or_else(|| index_until(ends, now), |(_, until)| until);
+                    let settled = self.settle(&owner, &ticket.id, intent, until, now).await?;
+                    return Ok(match settled {
+                        Settled::Stands | Settled::Over => Applied::Updated,
+                        Settled::TooLate => Applied::Gone,
+                    });
+                }
+            }
         }
         Err(Error::store(
-            "the session's owner changed each time it was to be changed",
+            "the session's end or its owner changed each time it was to be changed: nothing was changed, so try it again",
         ))
     }
 
     async fn delete(&self, ticket: &HashedTicket, now: u64) -> Result<bool, Error> {
-        let secret = ticket.secret.as_bytes().as_slice();
-        let args = [
-            number(now),
-            Step::new().as_arg(),
-            b"secret".as_slice().into(),
-            secret.into(),
-        ];
-        match self.step(&DELETE, &self.key(&ticket.id), &args).await? {
+        match self.end_by_ticket(ticket, Some(now)).await? {
             Value::Int(0) => Ok(false),
             Value::BulkString(owner) => {
-                self.unindex(&owner, &[ticket.id]).await;
+                let owner: Option<SessionId> = from_redis_value::<String>(Value::BulkString(owner))
+                    .ok()
+                    .and_then(|hex| hex.parse().ok());
+                if let Some(owner) = owner {
+                    let owner = OwnerId::from_bytes(*owner.as_bytes());
+                    self.forget(&owner, &[(ticket.id, None)]).await;
+                }
                 Ok(true)
             }
             _ => Ok(true),
@@ -272,21 +392,22 @@ impl Store for RedisStore {
         true
     }
 
-    async fn begin_login(&self, _: &OwnerId, _: u64) -> Result<Mark, Error> {
-        Ok(Mark::default())
+    async fn begin_login(&self, owner: &OwnerId, _now: u64) -> Result<Mark, Error> {
+        let (marks, ended) = self.marks(owner).await?;
+        Ok(Mark::new(marks.number(), ended))
     }
 
     async fn sessions_of(&self, owner: &OwnerId, now: u64) -> Result<Vec<StoredSession>, Error> {
-        self.list(&owner.to_string(), now).await
+        self.list(owner, now).await
     }
 
-    async fn delete_of(&self, owner: &OwnerId, which: &Which, _: u64) -> Result<u64, Error> {
-        self.end_of(&owner.to_string(), which).await
+    async fn delete_of(&self, owner: &OwnerId, which: &Which, now: u64) -> Result<u64, Error> {
+        self.end_of(owner, which, now).await
     }
 
     /// Looks at every key of every primary, at least twice (a million keys take some seconds each time), and in between
     /// lets other requests be answered.
     async fn delete_begun(&self, epoch: &Epoch) -> Result<u64, Error> {
-        self.end_begun_before(epoch.before).await
+        self.end_begun(epoch).await
     }
 }

@@ -1,37 +1,34 @@
-//! The steps that Redis takes as one: Lua scripts, each for one key.
+//! The steps that Redis takes as one: Lua scripts, each for keys of one slot.
 
-use std::{
-    borrow::Cow,
-    collections::hash_map::RandomState,
-    hash::BuildHasher,
-    sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{borrow::Cow, sync::LazyLock};
 
 use ::redis::{Cmd, Script};
 
-pub(super) static CREATE: Lua = Lua(
-    LazyLock::new(|| Script::new(include_str!("create.lua"))),
-    include_str!("create.lua"),
-);
-pub(super) static APPLY: Lua = Lua(
-    LazyLock::new(|| Script::new(include_str!("apply.lua"))),
-    include_str!("apply.lua"),
-);
-pub(super) static DELETE: Lua = Lua(
-    LazyLock::new(|| Script::new(include_str!("delete.lua"))),
-    include_str!("delete.lua"),
-);
-pub(super) static SWEEP: Lua = Lua(
-    LazyLock::new(|| Script::new(include_str!("delete_begun_before.lua"))),
-    include_str!("delete_begun_before.lua"),
-);
-pub(super) static INDEX: Lua = Lua(
-    LazyLock::new(|| Script::new(include_str!("index.lua"))),
-    include_str!("index.lua"),
-);
+/// The text of a script: one file, or two of which the first is what several scripts begin with.
+macro_rules! lua {
+    ($($file:literal),+) => {
+        Lua(
+            LazyLock::new(|| Script::new(concat!($(include_str!($file)),+))),
+            concat!($(include_str!($file)),+),
+        )
+    };
+}
+
+// Of a record.
+pub(super) static CREATE: Lua = lua!("steps.lua", "create.lua");
+pub(super) static APPLY: Lua = lua!("steps.lua", "apply.lua");
+pub(super) static DELETE: Lua = lua!("steps.lua", "delete.lua");
+pub(super) static SETTLE: Lua = lua!("settle.lua");
+pub(super) static SWEEP: Lua = lua!("sweep.lua");
+
+// Of an owner.
+pub(super) static CLAIM: Lua = lua!("owner.lua", "claim.lua");
+pub(super) static HOLD: Lua = lua!("owner.lua", "hold.lua");
+pub(super) static END: Lua = lua!("owner.lua", "end.lua");
+pub(super) static FORGET: Lua = lua!("owner.lua", "forget.lua");
+
+// Of everybody.
+pub(super) static END_ALL: Lua = lua!("end_all.lua");
 
 /// A script, and its text again: the driver does not hand it out, and its own way to load one asks every server of a cluster,
 /// which fails while one of them is down.
@@ -40,56 +37,37 @@ pub(super) struct Lua(LazyLock<Script>, &'static str);
 /// What a script is called with.
 pub(super) type Args<'a> = Vec<Cow<'a, [u8]>>;
 
+/// Keys of one slot; a record's key comes first.
+pub(super) type Keys<'a> = &'a [Vec<u8>];
+
 impl Lua {
     /// Calls it by its hash: what is sent is short.
-    pub(super) fn by_hash(&self, key: &[u8], args: &[Cow<'_, [u8]>]) -> Cmd {
-        call("EVALSHA", self.0.get_hash(), key, args)
+    pub(super) fn by_hash(&self, keys: Keys<'_>, args: &[Cow<'_, [u8]>]) -> Cmd {
+        call("EVALSHA", self.0.get_hash(), keys, args)
     }
 
     /// Calls it by its text, which the server keeps.
-    pub(super) fn by_text(&self, key: &[u8], args: &[Cow<'_, [u8]>]) -> Cmd {
-        call("EVAL", self.1, key, args)
-    }
-
-    /// Has a server keep it.
-    pub(super) fn load(&self) -> Cmd {
-        let mut cmd = ::redis::cmd("SCRIPT");
-        cmd.arg("LOAD").arg(self.1);
-        cmd
+    pub(super) fn by_text(&self, keys: Keys<'_>, args: &[Cow<'_, [u8]>]) -> Cmd {
+        call("EVAL", self.1, keys, args)
     }
 }
 
-fn call(name: &str, script: &str, key: &[u8], args: &[Cow<'_, [u8]>]) -> Cmd {
+fn call(name: &str, script: &str, keys: Keys<'_>, args: &[Cow<'_, [u8]>]) -> Cmd {
     let mut cmd = ::redis::cmd(name);
-    cmd.arg(script).arg(1).arg(key);
+    cmd.arg(script).arg(keys.len()).arg(keys);
     for arg in args {
         cmd.arg(&**arg);
     }
     cmd
 }
 
-/// What a step is called, so that one that is sent twice is taken once: the driver sends again what it heard no answer to.
-/// Nobody gains anything by guessing it; it has to differ from those of the few steps around it.
-#[derive(Clone, Copy)]
-pub(super) struct Step([u8; 8]);
-
-impl Step {
-    pub(super) fn new() -> Self {
-        // Keys from the system's random source, so that two processes count differently.
-        static RANDOM: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        Self(RANDOM.hash_one(count).to_be_bytes())
-    }
-
-    pub(super) fn as_arg<'a>(self) -> Cow<'a, [u8]> {
-        Cow::Owned(self.0.to_vec())
-    }
-}
-
 /// A number as the scripts read it.
 pub(super) fn number<'a>(number: u64) -> Cow<'a, [u8]> {
-    Cow::Owned(number.to_string().into_bytes())
+    text(number.to_string())
+}
+
+pub(super) fn text<'a>(text: impl Into<String>) -> Cow<'a, [u8]> {
+    Cow::Owned(text.into().into_bytes())
 }
 
 /// `s` and a value, as the scripts read something that is set.

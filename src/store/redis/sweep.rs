@@ -1,110 +1,110 @@
-//! What looks at every session, or at every server.
+//! What looks at every session.
 
-use ::redis::{
-    Cmd, Pipeline, RedisResult, Value,
-    cluster_async::ClusterConnection,
-    cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo, SingleNodeRoutingInfo},
-    from_redis_value,
-};
+use std::{error::Error as StdError, fmt};
+
+use ::redis::{Cmd, Pipeline, Value, from_redis_value};
 
 use super::{
     RedisStore,
-    connection::{Link, first},
-    script::{SWEEP, number},
+    connection::first,
+    refusal::{self, Refusal, Task, failed},
+    script::{Args, END_ALL, SWEEP, number},
+    servers::Server,
+    strange,
 };
-use crate::error::Error;
+use crate::{error::Error, event::event, store::Epoch};
 
-/// A primary: its host and port in a cluster.
-type Server = Option<(String, u16)>;
+const TASK: Task = "end all sessions";
 
-impl Link {
-    /// What each primary answers to a command.
-    async fn of_all(&self, cmd: Cmd) -> RedisResult<Vec<(Server, Value)>> {
-        let Self::Cluster(cluster, _) = self else {
-            return Ok(vec![(None, self.command(cmd).await?)]);
-        };
-        let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, Some(ResponsePolicy::Special)));
-        let answers: Vec<(String, Value)> = from_redis_value(cluster.clone().route_command(cmd, all).await?)?;
-        let server = |address: &str| {
-            let (host, port) = address.rsplit_once(':')?;
-            Some((host.to_owned(), port.parse().ok()?))
-        };
-        Ok(answers
-            .into_iter()
-            .map(|(address, answer)| (server(&address), answer))
-            .collect())
-    }
+/// So many keys are looked at in one go.
+const PAGE: u32 = 1_000;
 
-    /// The answers of one primary to some commands.
-    async fn send_to(&self, server: &Server, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
-        match (self, server) {
-            (Self::Cluster(cluster, _), Some((host, port))) => {
-                let mut cluster: ClusterConnection = cluster.clone();
-                let (host, port) = (host.clone(), *port);
-                let count = pipeline.len();
-                cluster
-                    .route_pipeline(
-                        pipeline.clone(),
-                        0,
-                        count,
-                        SingleNodeRoutingInfo::ByAddress { host, port },
-                    )
-                    .await
-            }
-            _ => self.send(pipeline).await,
-        }
-    }
+/// At most so many passes: it is for the servers of those who began to refuse what comes late without end.
+const PASSES: u32 = 10;
 
-    /// Refuses a server that deletes sessions when its memory is full.
-    pub(super) async fn refuse_eviction(&self) -> Result<(), Error> {
-        // Not CONFIG GET, which managed servers forbid.
-        let mut cmd = ::redis::cmd("INFO");
-        cmd.arg("memory");
-        for (_, info) in self.of_all(cmd).await.map_err(Error::store)? {
-            let info: String = from_redis_value(info).map_err(Error::store)?;
-            let setting = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            let limited = setting("maxmemory").is_none_or(|bytes| bytes != "0");
-            let policy = setting("maxmemory_policy").unwrap_or("unknown");
-            if limited && policy != "noeviction" {
-                return Err(Error::config(format!(
-                    "Redis has `maxmemory-policy {policy}`, so it logs users out when its memory is full: set \
-                     `maxmemory-policy noeviction`, so that it refuses new data instead, or accept it with \
-                     `RedisStore::connect_evicting`"
-                )));
-            }
-        }
-        Ok(())
+/// After so many pages in a row that failed a server is left for the next call.
+const HOPELESS: u32 = 3;
+
+/// What one pass over all keys came to.
+#[derive(Default)]
+struct Pass {
+    found: u64,
+    /// Keys that are named like a session's and hold something else.
+    strange: u64,
+    failed: u64,
+    /// The first error.
+    source: Option<Error>,
+}
+
+impl Pass {
+    fn fail(&mut self, error: Error) {
+        self.failed += 1;
+        self.source.get_or_insert(error);
     }
 }
 
 impl RedisStore {
-    pub(super) async fn end_begun_before(&self, epoch: u64) -> Result<u64, Error> {
+    pub(super) async fn end_begun(&self, epoch: &Epoch) -> Result<u64, Error> {
+        let key = [self.ends_key()];
+        let before = [number(epoch.before)];
+        self.writes.step(&END_ALL, &key, &before, None, TASK).await?;
+        let args = vec![number(epoch.before), epoch.after.map_or_else(Default::default, number)];
         let mut ended = 0;
         // A failover or a move of slots may hide keys from a pass, so the last one finds none.
-        loop {
-            let found = self.pass(epoch).await?;
-            if found == 0 {
-                return Ok(ended);
+        for _ in 0..PASSES {
+            let pass = self.pass(&args).await?;
+            ended += pass.found;
+            if pass.found > 0 && pass.source.is_none() {
+                continue;
             }
-            ended += found;
+            if pass.strange > 0 {
+                event!(
+                    WARN,
+                    keys = %pass.strange,
+                    "keys in Redis are named like sessions and hold something else: they were passed over when all sessions ended"
+                );
+            }
+            if let Some(source) = pass.source {
+                let failed = pass.failed;
+                return Err(Error::store(Unfinished { ended, failed, source }));
+            }
+            break;
         }
+        self.writes.replicated(self.wait, TASK).await?;
+        Ok(ended)
     }
 
-    /// Looks at every session once.
-    async fn pass(&self, epoch: u64) -> Result<u64, Error> {
-        let mut found = 0;
-        for (server, _) in self.link.of_all(::redis::cmd("PING")).await.map_err(Error::store)? {
-            let mut cursor = "0".to_owned();
+    /// Looks at every session once. What fails is in the way of nothing else.
+    async fn pass(&self, args: &Args<'_>) -> Result<Pass, Error> {
+        let mut pass = Pass::default();
+        for server in self.writes.servers().await.map_err(failed(TASK))? {
+            let (mut cursor, mut in_vain) = ("0".to_owned(), 0);
             loop {
-                let keys: Vec<Vec<u8>>;
-                (cursor, keys) = self.scan(&server, &cursor).await?;
-                found += self.sweep(&server, &keys, epoch).await?;
-                if cursor == "0" {
+                let page = match self.scan(&server, &cursor).await {
+                    Ok(page) => page,
+                    Err(error) => {
+                        pass.fail(error);
+                        in_vain += 1;
+                        if in_vain == HOPELESS {
+                            break;
+                        }
+                        continue;
+                    }
+                };
+                let keys;
+                (cursor, keys) = page;
+                if let Err(error) = self.sweep(&server, &keys, args, &mut pass).await {
+                    pass.fail(error);
+                    in_vain += 1;
+                } else {
+                    in_vain = 0;
+                }
+                if cursor == "0" || in_vain == HOPELESS {
                     break;
                 }
             }
         }
-        Ok(found)
+        Ok(pass)
     }
 
     async fn scan(&self, server: &Server, cursor: &str) -> Result<(String, Vec<Vec<u8>>), Error> {
@@ -116,47 +116,75 @@ impl RedisStore {
             pattern.push(letter);
         }
         pattern.push('*');
-        let mut pipeline = Pipeline::with_capacity(1);
-        pipeline
-            .cmd("SCAN")
-            .arg(cursor)
-            .arg("MATCH")
-            .arg(pattern)
-            .arg("COUNT")
-            .arg(1000);
-        let mut answers = self
-            .link
-            .send_to(server, &pipeline)
-            .await
-            .map_err(Error::store)?
-            .into_iter();
-        let page: (String, Vec<Vec<u8>>) =
-            from_redis_value(first(&mut answers).map_err(Error::store)?).map_err(Error::store)?;
-        Ok(page)
+        let mut cmd = ::redis::cmd("SCAN");
+        cmd.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
+        let mut answers = self.ask(server, [cmd]).await?.into_iter();
+        let page = first(&mut answers).map_err(failed(TASK))?;
+        from_redis_value(page).map_err(|_| strange())
     }
 
-    async fn sweep(&self, server: &Server, keys: &[Vec<u8>], epoch: u64) -> Result<u64, Error> {
-        let mut pipeline = Pipeline::with_capacity(keys.len() + 1);
-        pipeline.add_command(SWEEP.load());
-        let args = [number(epoch)];
-        for key in keys.iter().filter(|key| self.is_record(key)) {
-            pipeline.add_command(SWEEP.by_hash(key, &args));
+    async fn sweep(&self, server: &Server, keys: &[Vec<u8>], args: &Args<'_>, pass: &mut Pass) -> Result<(), Error> {
+        let keys: Vec<[Vec<u8>; 1]> = keys
+            .iter()
+            .filter(|key| self.is_record(key))
+            .map(|key| [key.clone()])
+            .collect();
+        let Some((one, others)) = keys.split_first() else {
+            return Ok(());
+        };
+        // The first one by its text, which the server keeps.
+        let all = [SWEEP.by_text(one, args)]
+            .into_iter()
+            .chain(others.iter().map(|key| SWEEP.by_hash(key, args)));
+        for answer in self.ask(server, all).await? {
+            match answer {
+                Value::Int(-1) => pass.strange += 1,
+                Value::Int(found @ 0..) => pass.found += found as u64,
+                // Another type, from a server whose scripts cannot catch that.
+                answer if refusal::of_answer(&answer) == Some(Refusal::Foreign) => pass.strange += 1,
+                Value::ServerError(error) => pass.fail(failed(TASK)(error.into())),
+                _ => pass.fail(strange()),
+            }
         }
-        if pipeline.len() == 1 {
-            return Ok(0);
+        Ok(())
+    }
+
+    async fn ask(&self, server: &Server, commands: impl IntoIterator<Item = Cmd>) -> Result<Vec<Value>, Error> {
+        let mut pipeline = Pipeline::new();
+        for command in commands {
+            pipeline.add_command(command);
         }
-        let mut answers = self
-            .link
-            .send_to(server, &pipeline)
-            .await
-            .map_err(Error::store)?
-            .into_iter();
-        first(&mut answers).map_err(Error::store)?;
-        let mut found = 0;
-        for _ in 1..pipeline.len() {
-            let one: u64 = from_redis_value(first(&mut answers).map_err(Error::store)?).map_err(Error::store)?;
-            found += one;
-        }
-        Ok(found)
+        self.writes.send_to(server, &pipeline).await.map_err(failed(TASK))
+    }
+}
+
+/// Some sessions that were to end may not have.
+struct Unfinished {
+    ended: u64,
+    failed: u64,
+    source: Error,
+}
+
+impl fmt::Display for Unfinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ended, failed, .. } = self;
+        write!(
+            f,
+            "Redis ended {ended} sessions of all and failed {failed} times on the way: end them once more when the cause of this \
+             error is gone"
+        )
+    }
+}
+
+/// As `Display`: a derived one would repeat the cause.
+impl fmt::Debug for Unfinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl StdError for Unfinished {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.source)
     }
 }
