@@ -320,7 +320,9 @@ fn the_only_fields_of_an_event_are_a_reason_an_error_and_a_setting() {
                     "reason=%reason,",
                     "error=%error,",
                     "error=%self,",
-                    "cookie_name=%built.name,"
+                    "cookie_name=%built.name,",
+                    // A number.
+                    "keys=%pass.strange,"
                 ]
                 .contains(&fields),
                 "{path}: {fields}"

@@ -120,6 +120,7 @@ impl Written {
         .cookie_name(name)
         .secure(random.below(2) == 0)
         .max_age(None)
+        .anonymous_max_age(None)
         .chunked(4)
         .clock(clock.reader());
         if random.below(3) == 0 {
