@@ -112,13 +112,14 @@ impl<S: Sync, M: 'static> OptionalFromRequestParts<S> for Tagged<M> {
     }
 }
 
-/// So that handlers can use `?`: a 503 for a store that failed, a 409 for a session that another request ended or changed
-/// meanwhile, and a 500 for everything else. It tells the client nothing more; the error is in the response's extensions.
+/// So that handlers can use `?`: a 503 for a store that failed, a 409 for a session that another
+/// request ended or changed, or that only other software can read, and a 500 for everything else. It
+/// tells the client nothing more; the error is in the response's extensions.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let status = match &self {
             Self::Store { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Gone | Self::Contended { .. } => StatusCode::CONFLICT,
+            Self::Gone | Self::Contended { .. } | Self::Unreadable => StatusCode::CONFLICT,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         // Whoever returns it has nobody else to tell.
