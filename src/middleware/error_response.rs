@@ -12,13 +12,14 @@ impl Error {
     /// |---|---|---|
     /// | 503 | [`Store`](Self::Store) | the store is away, and the same request may succeed later |
     /// | 409 | [`Gone`](Self::Gone), [`Contended`](Self::Contended) | another request ended or changed the session |
+    /// | 409 | [`Unreadable`](Self::Unreadable) | only other software can read the session |
     /// | 422 | [`Value`](Self::Value) | the request asks to keep what cannot be kept, and nothing is out of order |
     /// | 500 | the others | the program or its settings are to be changed; [`TooLarge`](Self::TooLarge) is one: it keeps too much |
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Store { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Gone | Self::Contended { .. } => StatusCode::CONFLICT,
+            Self::Gone | Self::Contended { .. } | Self::Unreadable => StatusCode::CONFLICT,
             Self::Value { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -57,3 +57,30 @@ impl Table {
         (0..count).map(move |step| first.wrapping_add(step) & (count - 1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn fault_a7_a_key_is_found_with_a_few_looks_however_many_there_are() {
+        for keys in [100, 1_000, 50_000] {
+            let names: Vec<String> = (0..keys).map(|at| format!("k{at}")).collect();
+            let mut table = Table::with_room(keys);
+            let looks = Cell::new(0_usize);
+            for (at, name) in names.iter().enumerate() {
+                table.add(name, at);
+            }
+            for (at, name) in names.iter().enumerate() {
+                let is_it = |other: usize| {
+                    looks.set(looks.get() + 1);
+                    names[other] == *name
+                };
+                assert_eq!(table.find(name, is_it), Some(at));
+            }
+            assert!(looks.get() < 4 * keys, "{} looks for {keys} keys", looks.get());
+        }
+    }
+}

@@ -221,3 +221,11 @@ fn fault_f17_what_looks_difficult_and_is_not_passes_as_it_came() {
         assert_eq!(crate::starlette::payload(value), expected);
     }
 }
+
+#[cfg(feature = "axum")]
+#[test]
+fn fault_f17_a_handler_that_passes_it_on_answers_with_a_conflict() {
+    use axum::response::IntoResponse as _;
+
+    assert_eq!(Error::Unreadable.into_response().status(), 409);
+}
