@@ -18,6 +18,7 @@
 //! | `SAME_SITE` | lax | `none`: also inside pages of other sites |
 //! | `PARTITIONED` | | 1: another session inside each site that embeds this one; 0: no longer |
 //! | `CHUNKED` | 1 | over how many cookies a long session may be split, up to 4 |
+//! | `FAREWELL` | | 1: a message after the logout, in a session of nobody's |
 //! | `RECENT_SECONDS` | 300 | for how long a login is good for the page that asks for a recent one |
 
 mod devices;
@@ -200,7 +201,13 @@ async fn login(
 
 /// A POST, like everything that changes something: links and images of other sites are GETs.
 async fn logout(session: Session) -> Result<Redirect, Error> {
-    session.destroy()?;
+    if env::var("FAREWELL").is_ok_and(|text| text == "1") {
+        // Nothing of the user stays: neither data nor owner nor login, and the ticket is another one.
+        session.clear()?;
+        session.insert("flash", "You are logged out.")?;
+    } else {
+        session.destroy()?;
+    }
     Ok(Redirect::to("/"))
 }
 

@@ -78,6 +78,10 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// layer that was not built builds itself when it is first used; if that fails, there is one event, every method of every
 /// session returns the reason as an error, and no cookie is ever read or written.
 ///
+/// A layer may stand on a router and on one within it: the inner clone goes on with the session of
+/// the outer one, which writes it. Two different layers need two cookie names, and all but one of
+/// them a [tag](Self::tagged).
+///
 /// # Examples
 ///
 /// ```

@@ -147,3 +147,36 @@ test('without a store the page says why there is no list', async (t) => {
   await page.getByText('There is no list of your devices').waitFor();
   await page.getByText('All of it is in the cookie').waitFor();
 });
+
+for (const store of [undefined, 'memory', 'sqlite']) {
+  test(`${store ?? 'cookie'}: a logout with a message leaves the message and nothing of the user`, async (t) => {
+    const settings = store ? storedIn(t, store) : {};
+    const server = await Server.start(t, { ...settings, FAREWELL: '1' });
+    const { browser, page } = await device(t, server);
+    await addNote(page, 'of Ada');
+    await greeting(page);
+    const [before] = await jar(browser);
+    await logOut(page);
+    await loginForm(page);
+    assert.equal(await flash(page), 'You are logged out.');
+    await page.reload();
+    await loginForm(page);
+    assert.equal(await flash(page), '', 'once');
+    // An emptied session is removed from the cookie; a record stays, and it is nobody's, under another ticket.
+    const after = await jar(browser);
+    assert.equal(after.length, store ? 1 : 0);
+    if (store) {
+      assert.notEqual(after[0].value, before.value);
+      const other = await device(t, server, FIREFOX);
+      assert.deepEqual(await devices(other.page), { labels: ['Firefox on Windows'], own: ['Firefox on Windows'] });
+      // A copy of the user's ticket opens nothing.
+      const cookie = `${before.name}=${before.value}`;
+      const answer = await fetch(server.at('127.0.0.1'), { headers: { cookie } });
+      const text = await answer.text();
+      assert.ok(text.includes('There are two demo users.') && !text.includes('Ada'), text);
+    }
+    await logIn(page, 'grace');
+    await greeting(page, 'Grace Hopper');
+    assert.deepEqual(await notes(page), []);
+  });
+}

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use http::Response;
 use http_session::{
     Session, SessionId, SessionLayer,
     store::{Created, Login, OwnerId, Record, Store},
@@ -120,7 +121,7 @@ impl Table {
     }
 
     /// One request that comes with the session.
-    async fn run(&self, ops: &[Op], load: bool, save_before: Option<usize>) -> Left {
+    async fn run(&self, status: u16, ops: &[Op], load: bool, save_before: Option<usize>) -> Left {
         let now = plain_millis(&self.clock);
         for (id, record) in self.store.records() {
             let ticket = http_session::store::HashedTicket {
@@ -146,7 +147,7 @@ impl Table {
                 }
                 act(&session, *op).await;
             }
-            ok()
+            Response::builder().status(status).body(String::new()).unwrap()
         })
         .await;
         let mut jar = Jar::new();
@@ -190,7 +191,10 @@ async fn fault_a16_what_is_done_before_a_load_means_the_same_as_after_it() {
     for number in 0..20_000 {
         let ops = sequence(&mut random);
         let table = &tables[number % 2];
-        let (unloaded, loaded) = (table.run(&ops, false, None).await, table.run(&ops, true, None).await);
+        let (unloaded, loaded) = (
+            table.run(200, &ops, false, None).await,
+            table.run(200, &ops, true, None).await,
+        );
         assert_eq!(unloaded, loaded, "seed {seed}: {ops:?}");
         assert_eq!(
             unloaded.records.len(),
@@ -220,7 +224,36 @@ async fn fault_a17_a_save_in_between_changes_nothing() {
         ops.push(op_but_remove(&mut random));
         let at = random.below(ops.len() as u64) as usize;
         let (table, load) = (&tables[number % 2], random.below(2) == 0);
-        let (plain, saved) = (table.run(&ops, load, None).await, table.run(&ops, load, Some(at)).await);
+        let (plain, saved) = (
+            table.run(200, &ops, load, None).await,
+            table.run(200, &ops, load, Some(at)).await,
+        );
         assert_eq!(plain, saved, "seed {seed}: {ops:?}, saved before {at}");
+    }
+}
+
+#[tokio::test]
+async fn fault_f15_a_failed_request_leaves_all_as_it_was_or_ends_it() {
+    let mut random = Random::new();
+    let seed = random.0;
+    let tables = [Table::new(true).await, Table::new(false).await];
+    for number in 0..5_000 {
+        let mut ops = sequence(&mut random);
+        // An update is committed at once.
+        ops.retain(|op| !matches!(op, Op::Update(_)));
+        let table = &tables[number % 2];
+        let before = table.run(200, &[], true, None).await;
+        let (unloaded, loaded) = (
+            table.run(500, &ops, false, None).await,
+            table.run(500, &ops, true, None).await,
+        );
+        assert_eq!(unloaded, loaded, "seed {seed}: {ops:?}");
+        let ended = loaded.records.is_empty() && !loaded.has_cookie;
+        assert!(ended || loaded == before, "seed {seed}: {ops:?}: {loaded:?}");
+        let destroyed = ops.iter().any(|op| matches!(op, Op::Destroy));
+        let cleared = matches!(ops.last(), Some(Op::Clear));
+        assert!(ended || !(destroyed || cleared), "seed {seed}: {ops:?}");
+        let any_end = ops.iter().any(|op| matches!(op, Op::Destroy | Op::Clear));
+        assert!(any_end || !ended, "seed {seed}: {ops:?}");
     }
 }
