@@ -29,11 +29,25 @@ pub fn find(programs: &[&str]) -> Option<PathBuf> {
         .flat_map(|program| folders.iter().map(move |folder| folder.join(program)))
         .find(|path| wanted && path.is_file());
     if found.is_none() {
-        let ci = env::var("CI").is_ok_and(|ci| !ci.is_empty() && ci != "false");
-        assert!(!ci, "{programs:?} is not installed, and in CI nothing is left out");
-        println!("left out: {} is not installed; tests/run installs it", programs[0]);
+        left_out(programs[0]);
     }
     found
+}
+
+/// This program, if it is there.
+pub fn installed(program: PathBuf) -> Option<PathBuf> {
+    let wanted = env::var_os("HTTP_SESSION_NO_SERVERS").is_none();
+    if wanted && program.is_file() {
+        return Some(program);
+    }
+    left_out(&program.display().to_string());
+    None
+}
+
+fn left_out(program: &str) {
+    let ci = env::var("CI").is_ok_and(|ci| !ci.is_empty() && ci != "false");
+    assert!(!ci, "{program} is not installed, and in CI nothing is left out");
+    println!("left out: {program} is not installed; tests/run installs it");
 }
 
 /// A folder that is removed with the test.

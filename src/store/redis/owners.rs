@@ -290,6 +290,7 @@ impl RedisStore {
 }
 
 /// What the script `delete` looks at.
+#[derive(Clone, Copy)]
 enum Of<'a> {
     Owner(&'a OwnerId),
     Ticket(&'a HashedTicket),
