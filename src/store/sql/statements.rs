@@ -206,14 +206,20 @@ impl Statements {
 
     /// Deletes sessions, those of them that began in some time.
     pub(super) fn delete_begun<'a>(&self, from: u64, to: u64, ids: &'a [Vec<u8>]) -> Query<'a> {
-        self.delete_ids("begun >= ? AND begun <= ?", vec![int(from), int(to)], ids)
+        self.delete_ids("begun + 0 >= ? AND begun + 0 <= ?", vec![int(from), int(to)], ids)
     }
 
     /// Deletes sessions, those of them that are the owner's.
     pub(super) fn delete_of<'a>(&self, owner: &'a [u8], logins: u64, ids: &'a [Vec<u8>]) -> Query<'a> {
-        self.delete_ids("owner = ? AND login <= ?", vec![bytes(owner), int(logins)], ids)
+        self.delete_ids(
+            "COALESCE(owner, '') = ? AND login + 0 <= ?",
+            vec![bytes(owner), int(logins)],
+            ids,
+        )
     }
 
+    /// The condition is spelled so that no index knows it: MySQL would lock all that it finds there, and wait for what another
+    /// transaction holds of it.
     fn delete_ids<'a>(&self, condition: &str, mut args: Vec<Arg<'a>>, ids: &'a [Vec<u8>]) -> Query<'a> {
         let sql = format!(
             "DELETE FROM {} WHERE {condition} AND id IN ({})",
