@@ -10,47 +10,159 @@ use http::{StatusCode, request::Parts};
 
 use crate::{Error, Session, Tagged, event::event};
 
-/// Why an extractor has no session to give: no layer was added, a [`Tagged`] one is asked for without its tag, or a stored
-/// session could not be fetched.
+/// Why an extractor has no session to give: no layer has seen the request, the session has another tag than the one that is
+/// asked for, or a stored session could not be fetched.
 ///
-/// As a response it is a 500 whose body says what to do about a layer that is missing, or a 503 with an empty body for a
-/// session that could not be fetched; the [`Error`] is in the response's extensions then, and the client keeps its cookie.
+/// As a response it is a 500 whose body says what to do about the layers; or, for a session that could not be fetched,
+/// [`Error::status`] with an empty body, and the [`Error`] is in the response's extensions. The client keeps its cookie.
+///
+/// It and [`Error`] become each other with `?`, so an extractor of yours needs no error type of its own:
+///
+/// ```
+/// use axum::{extract::FromRequestParts, http::request::Parts};
+/// use http_session::{Session, SessionRejection};
+///
+/// /// The id of the visitor's user, or 0.
+/// struct UserId(u64);
+///
+/// impl<S: Send + Sync> FromRequestParts<S> for UserId {
+///     type Rejection = SessionRejection; // `Error` would do as well
+///
+///     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, SessionRejection> {
+///         let session = <Session as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+///         Ok(Self(session.get("user")?.unwrap_or(0)))
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
-pub struct SessionRejection {
-    /// `None`: there is no session at all.
-    error: Option<Error>,
+pub struct SessionRejection(Why);
+
+#[derive(Clone, Debug)]
+enum Why {
+    /// No layer has put a session into this request.
+    NoSession,
+    /// `Session` is asked for, and there are only tagged ones.
+    OnlyTagged,
+    /// `Tagged<M>` is asked for, and there is only one without a tag.
+    Untagged,
+    /// `Tagged<M>` is asked for, and there are only other tags.
+    OtherTag,
+    /// A stored session could not be fetched.
+    NotFetched(Error),
+    /// An error of a typed extractor.
+    Error(Error),
 }
 
 impl SessionRejection {
-    const MISSING: Self = Self { error: None };
+    /// Of a request that has no `Session`.
+    fn no_session(parts: &Parts) -> Self {
+        Self(if Tagged::<()>::is_any_in(&parts.extensions) {
+            Why::OnlyTagged
+        } else {
+            Why::NoSession
+        })
+    }
+
+    /// Of a request that has no `Tagged<M>`.
+    fn no_tagged(parts: &Parts) -> Self {
+        Self(if Tagged::<()>::is_any_in(&parts.extensions) {
+            Why::OtherTag
+        } else if parts.extensions.get::<Session>().is_some() {
+            Why::Untagged
+        } else {
+            Why::NoSession
+        })
+    }
+
+    /// Returns the status of its response.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match &self.0 {
+            Why::NotFetched(error) | Why::Error(error) => error.status(),
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Returns the body of its response: what to do about the layers, or nothing, because an [`Error`] is not for the client.
+    #[must_use]
+    pub fn body_text(&self) -> String {
+        self.advice().unwrap_or_default().to_owned()
+    }
+
+    /// Returns the error; a layer that is missing becomes [`Error::Config`].
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        match self.0 {
+            Why::NotFetched(error) | Why::Error(error) => error,
+            _ => Error::config(self.body_text()),
+        }
+    }
+
+    fn advice(&self) -> Option<&'static str> {
+        Some(match &self.0 {
+            Why::NoSession => {
+                "this request has no session, because no session layer has seen it before this extractor: on a router, add \
+                 `.layer(SessionLayer::encrypted(key))` after this route; if this is a middleware (`from_fn`) or an extractor of \
+                 one, add the session layer after it, since the layer that is added last runs first"
+            }
+            Why::OnlyTagged => {
+                "this request has no session without a tag, and has one with a tag: extract `Tagged<M>` with the type that its \
+                 layer was given, or take `.tagged::<M>()` from the layer"
+            }
+            Why::Untagged => {
+                "this request has a session, and it has no tag: extract `Session`, or give its layer the tag with \
+                 `.tagged::<M>()`"
+            }
+            Why::OtherTag => {
+                "this request has no session with this tag, and has one with another: extract `Tagged<M>` with the type that \
+                 its layer was given, or add a layer with this tag"
+            }
+            Why::NotFetched(_) | Why::Error(_) => return None,
+        })
+    }
 }
 
 impl fmt::Display for SessionRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.error {
-            None => f.write_str(
-                "This request has no session. Add `.layer(SessionLayer::encrypted(key))` to the router after this route; for \
-                 a tagged session, extract `Tagged<M>` with the tag that its layer was given.",
-            ),
-            Some(error) => write!(f, "the session could not be fetched: {error}"),
+        match (&self.0, self.advice()) {
+            (Why::NotFetched(error) | Why::Error(error), _) => error.fmt(f),
+            (_, advice) => f.write_str(advice.unwrap_or_default()),
         }
     }
 }
 
 impl std::error::Error for SessionRejection {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.error.as_ref().map(|error| error as _)
+        match &self.0 {
+            // Its own sentence is this one's.
+            Why::NotFetched(error) | Why::Error(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<Error> for SessionRejection {
+    fn from(error: Error) -> Self {
+        Self(Why::Error(error))
+    }
+}
+
+impl From<SessionRejection> for Error {
+    fn from(rejection: SessionRejection) -> Self {
+        rejection.into_error()
     }
 }
 
 impl IntoResponse for SessionRejection {
     fn into_response(self) -> Response {
-        let Some(error) = self.error else {
-            return (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response();
-        };
-        let mut response = StatusCode::SERVICE_UNAVAILABLE.into_response();
-        response.extensions_mut().insert(error);
-        response
+        match self.0 {
+            Why::NotFetched(error) => {
+                event!(ERROR, error = %error, "a session could not be fetched");
+                response(error)
+            }
+            Why::Error(error) => error.into_response(),
+            _ => (self.status(), self.body_text()).into_response(),
+        }
     }
 }
 
@@ -59,10 +171,8 @@ async fn loaded(session: &Session) -> Result<(), SessionRejection> {
     match session.load().await {
         // A layer that was never built tells each method, as without this extractor.
         Ok(()) | Err(Error::Config { .. } | Error::Key { .. }) => Ok(()),
-        Err(error) => {
-            event!(ERROR, error = %error, "a session could not be fetched");
-            Err(SessionRejection { error: Some(error) })
-        }
+        // Its response is the event.
+        Err(error) => Err(SessionRejection(Why::NotFetched(error))),
     }
 }
 
@@ -71,7 +181,8 @@ impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let session: Self = parts.extensions.get().cloned().ok_or(SessionRejection::MISSING)?;
+        let session: Option<Self> = parts.extensions.get().cloned();
+        let session = session.ok_or_else(|| SessionRejection::no_session(parts))?;
         loaded(&session).await?;
         Ok(session)
     }
@@ -94,7 +205,8 @@ impl<S: Sync, M: 'static> FromRequestParts<S> for Tagged<M> {
     type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let tagged: Self = parts.extensions.get().cloned().ok_or(SessionRejection::MISSING)?;
+        let tagged: Option<Self> = parts.extensions.get().cloned();
+        let tagged = tagged.ok_or_else(|| SessionRejection::no_tagged(parts))?;
         loaded(&tagged).await?;
         Ok(tagged)
     }
@@ -125,8 +237,13 @@ impl IntoResponse for Error {
         } else {
             event!(INFO, error = %self, "a request came too late for its session");
         }
-        let mut response = status.into_response();
-        response.extensions_mut().insert(self);
-        response
+        response(self)
     }
+}
+
+/// Tells the client the status only, and other layers all.
+fn response(error: Error) -> Response {
+    let mut response = error.status().into_response();
+    response.extensions_mut().insert(error);
+    response
 }

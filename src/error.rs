@@ -91,6 +91,10 @@ pub enum Error {
     /// The stored session ended while this request was at work, or the ticket that came with it had been renewed. Nothing was
     /// written; a new login makes a new session.
     Gone,
+    /// The request's cookie is authentic, and its session cannot be read on this side ([`Reject::Unreadable`]), so a write would
+    /// take the place of data that nobody has looked at. Call [`Session::clear`](crate::Session::clear) or
+    /// [`Session::destroy`](crate::Session::destroy) first if that is meant.
+    Unreadable,
     /// [`Session::update`](crate::Session::update) tried again and again, and others were always first. Nothing was written.
     #[non_exhaustive]
     Contended {
@@ -189,6 +193,10 @@ impl fmt::Display for Error {
             Self::Gone => f.write_str(
                 "the session has ended, or its ticket was renewed, so nothing was written: a new login makes a new session",
             ),
+            Self::Unreadable => f.write_str(
+                "the session was written by other software and cannot be read here, so nothing was written in its place: call \
+                 `clear` or `destroy` first to give it up",
+            ),
             Self::Contended { key } => write!(
                 f,
                 "the session value under {key:?} changed every time it was to be updated: nothing was written; try again, or \
@@ -214,6 +222,7 @@ impl fmt::Debug for Error {
             Self::Store { .. } => "Store",
             Self::NotLoaded => "NotLoaded",
             Self::Gone => "Gone",
+            Self::Unreadable => "Unreadable",
             Self::Contended { .. } => "Contended",
         };
         write!(f, "{variant}({})", self.logged())
@@ -365,6 +374,10 @@ pub enum Reject {
     Renewed,
     /// It is larger than the layer could have written.
     TooLarge,
+    /// It is authentic and in time, and its session is nothing that this side can represent: Starlette's `NaN`, for example.
+    /// Reads are empty, and so that the session is not destroyed by the way, a write is [`Error::Unreadable`] until
+    /// [`clear`](crate::Session::clear) or [`destroy`](crate::Session::destroy) was called.
+    Unreadable,
     /// It names a key that is not in the ring: an old key was taken away too early, or a new one signs before every server
     /// accepts it.
     UnknownKey,
@@ -382,6 +395,7 @@ impl fmt::Display for Reject {
             Self::NotYetValid => "issued in the future",
             Self::Renewed => "the ticket was renewed",
             Self::TooLarge => "too large",
+            Self::Unreadable => "authentic, and not readable here",
             Self::UnknownKey => "signed with an unknown key",
             Self::UnknownTicket => "no session for this ticket",
         })

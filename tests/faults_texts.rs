@@ -334,3 +334,196 @@ fn said_why_a_value_cannot_be_written_and_nothing_of_it() {
     assert!(!format!("{error:?}{}", chain(&error)).contains(DATA));
     assert!(session.is_empty().unwrap());
 }
+
+// --- Extractors.
+
+#[cfg(feature = "axum")]
+mod extractors {
+    use axum::{
+        Router,
+        body::{Body, to_bytes},
+        extract::FromRequestParts,
+        http::{Request, StatusCode, request::Parts},
+        middleware::{Next, from_fn},
+        response::{IntoResponse as _, Response},
+        routing::get,
+    };
+    use http_session::{Error, ErrorResponse, Key, Session, SessionLayer, SessionRejection, Tagged};
+    use tower::{ServiceBuilder, ServiceExt as _};
+    use tower_http::trace::TraceLayer;
+
+    use super::{DATA, Grown};
+
+    struct Cart;
+    struct Prefs;
+
+    fn layer() -> SessionLayer {
+        SessionLayer::encrypted(Key::generate().unwrap())
+    }
+
+    async fn ask(router: Router) -> (StatusCode, String, Option<Error>) {
+        let response = router
+            .oneshot(Request::get("/").body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        let (parts, body) = response.into_parts();
+        let text = to_bytes(body, usize::MAX).await.unwrap();
+        let error = parts.extensions.get().cloned();
+        (parts.status, String::from_utf8(text.to_vec()).unwrap(), error)
+    }
+
+    async fn guard(_: Session, request: Request<Body>, next: Next) -> Response {
+        next.run(request).await
+    }
+
+    #[tokio::test]
+    async fn said_what_is_wrong_with_the_layers_in_each_case() {
+        let plain = || Router::new().route("/", get(async |_: Session| ""));
+        let cart = || Router::new().route("/", get(async |_: Tagged<Cart>| ""));
+        let bare = Router::new().route("/", get(async || ""));
+        for (case, router, says, not) in [
+            ("no layer", plain(), "no session layer has seen it", "tag"),
+            ("no layer, tag", cart(), "no session layer has seen it", "tag"),
+            (
+                "route after it",
+                Router::new().layer(layer()).merge(plain()),
+                "after this route",
+                "tag",
+            ),
+            (
+                "outside",
+                bare.layer(layer()).layer(from_fn(guard)),
+                "add the session layer after it",
+                "tag",
+            ),
+            (
+                "only tagged",
+                plain().layer(layer().tagged::<Cart>()),
+                "extract `Tagged<M>` with the type that its layer was given",
+                "encrypted",
+            ),
+            (
+                "untagged",
+                cart().layer(layer()),
+                "it has no tag: extract `Session`",
+                "encrypted",
+            ),
+            (
+                "other tag",
+                cart().layer(layer().tagged::<Prefs>()),
+                "no session with this tag",
+                "encrypted",
+            ),
+        ] {
+            let (status, text, _) = ask(router).await;
+            assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{case}");
+            assert!(text.contains(says) && !text.contains(not), "{case}: {text}");
+            assert!(!text.contains("::<") || text.contains(".tagged::<M>()"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn said_by_a_rejection_what_its_response_says() {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        let rejection = <Session as FromRequestParts<()>>::from_request_parts(&mut parts, &()).await;
+        let rejection = rejection.unwrap_err();
+        assert_eq!(rejection.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(rejection.body_text(), rejection.to_string());
+        let error = Error::from(rejection.clone());
+        assert!(matches!(error, Error::Config { .. }));
+        assert!(error.to_string().contains("no session layer has seen it"));
+        let response = rejection.into_response();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+
+        let rejection = SessionRejection::from(Error::store("the disk is full"));
+        assert_eq!(
+            (rejection.status(), &*rejection.body_text()),
+            (StatusCode::SERVICE_UNAVAILABLE, "")
+        );
+        assert_eq!(super::chain(&rejection).matches("the disk is full").count(), 1);
+        assert_eq!(super::chain(&rejection).matches("the session store failed").count(), 1);
+        assert!(matches!(rejection.clone().into_error(), Error::Store { .. }));
+        let response = rejection.into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.extensions().get::<Error>().is_some());
+    }
+
+    /// A typed extractor, whose rejection is one of ours.
+    struct Me<R>(Grown, std::marker::PhantomData<R>);
+
+    impl<S: Sync, R> FromRequestParts<S> for Me<R>
+    where
+        R: From<Error> + From<SessionRejection> + axum::response::IntoResponse,
+    {
+        type Rejection = R;
+
+        async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, R> {
+            let session = <Session as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+            let me = session.get("me")?;
+            Ok(Self(
+                me.unwrap_or(Grown {
+                    name: "nobody".to_owned(),
+                    added: 0,
+                }),
+                std::marker::PhantomData,
+            ))
+        }
+    }
+
+    #[tokio::test]
+    async fn said_by_typed_extractors_without_an_error_type_of_their_own() {
+        async fn old(session: Session, request: Request<Body>, next: Next) -> Response {
+            if let Err(error) = session.insert("me", serde_json::json!({"name": DATA})) {
+                return error.into_response();
+            }
+            next.run(request).await
+        }
+        async fn name<R>(me: Me<R>) -> String {
+            format!("{} {}", me.0.name, me.0.added)
+        }
+        let routers = || {
+            [
+                Router::new().route("/", get(name::<Error>)),
+                Router::new().route("/", get(name::<SessionRejection>)),
+            ]
+        };
+        for router in routers() {
+            let (status, text, _) = ask(router.clone().layer(layer())).await;
+            assert_eq!((status, &*text), (StatusCode::OK, "nobody 0"));
+            assert_eq!(ask(router.clone()).await.0, StatusCode::INTERNAL_SERVER_ERROR);
+            let (status, text, error) = ask(router.layer(from_fn(old)).layer(layer())).await;
+            assert_eq!((status, &*text), (StatusCode::INTERNAL_SERVER_ERROR, ""));
+            let error = error.unwrap().to_string();
+            assert!(error.contains("no field `added`") && !error.contains(DATA), "{error}");
+        }
+    }
+
+    #[derive(Clone)]
+    struct KeepsBody;
+
+    impl<B> ErrorResponse<B> for KeepsBody {
+        fn error_response(&mut self, error: Error, mut response: http::Response<B>) -> http::Response<B> {
+            *response.status_mut() = error.status();
+            response
+        }
+    }
+
+    #[tokio::test]
+    async fn said_by_a_type_of_ones_own_over_a_body_without_default() {
+        async fn large(session: Session) -> Result<&'static str, Error> {
+            session.insert("large", "x".repeat(5_000))?;
+            Ok("kept")
+        }
+        let router = Router::new().route("/", get(large));
+        let named: SessionLayer<KeepsBody> = layer().error_response(KeepsBody);
+        let outer = ServiceBuilder::new().layer(named).layer(TraceLayer::new_for_http());
+        let (status, text, _) = ask(router.clone().layer(outer)).await;
+        assert_eq!((status, &*text), (StatusCode::INTERNAL_SERVER_ERROR, "kept"));
+        // The two ways out that the compiler names.
+        let kept = layer().on_error(|_, response| response);
+        let outer = ServiceBuilder::new().layer(kept).layer(TraceLayer::new_for_http());
+        assert_eq!(ask(router.clone().layer(outer)).await.0, StatusCode::OK);
+        let inner = ServiceBuilder::new().layer(TraceLayer::new_for_http()).layer(layer());
+        assert_eq!(ask(router.layer(inner)).await.0, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+}

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     error::{Error, Reject},
     key::{KeyRing, random},
+    session::Millis,
 };
 
 const SALT: usize = 24;
@@ -50,6 +51,7 @@ impl Codec for Encrypted {
         let (mut frame, id) = frame::read(cookie.value(), CLEAR + META + TAG)?;
         let mut keys = self.keys.named(id).peekable();
         if keys.peek().is_none() {
+            cookie.unknown_key.set(Some(id));
             return Err(Reject::UnknownKey);
         }
         if frame[0] != Kind::Encrypted as u8 {
@@ -78,7 +80,7 @@ impl Codec for Encrypted {
 
     fn encode(&self, payload: &Payload, cookie: &mut Outgoing<'_>) -> Result<(), Error> {
         let salt: [u8; SALT] = random()?;
-        self.seal(payload, salt, cookie.line)
+        self.seal(payload, salt, cookie.now, cookie.line)
     }
 
     fn format(&self) -> Format {
@@ -99,8 +101,8 @@ impl Codec for Encrypted {
 
 impl Encrypted {
     /// Encrypts under this salt, which must be new: `encode` draws one, known answers bring theirs.
-    pub(super) fn seal(&self, payload: &Payload, salt: [u8; SALT], out: &mut String) -> Result<(), Error> {
-        let (id, key) = self.keys.signing(payload.meta.issued.unwrap_or(0))?;
+    pub(super) fn seal(&self, payload: &Payload, salt: [u8; SALT], now: Millis, out: &mut String) -> Result<(), Error> {
+        let (id, key) = self.keys.signing(now)?;
         let len = CLEAR + META + payload.json.len() + TAG;
         let mut frame = Vec::with_capacity(len);
         frame.extend_from_slice(&frame::head(Kind::Encrypted, *id, len)?);

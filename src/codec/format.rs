@@ -21,6 +21,8 @@ pub struct Format {
     pub(crate) max_age: bool,
     pub(crate) chunks: bool,
     pub(crate) whole_seconds: bool,
+    /// No key may stand in its text twice.
+    pub(crate) no_repeats: bool,
     /// Another framework's `max_age` in seconds, which may be negative, in place of the layer's.
     pub(crate) foreign_max_age: Option<i64>,
 }

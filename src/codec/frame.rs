@@ -24,6 +24,7 @@ pub(super) const FORMAT: Format = Format {
     max_age: true,
     chunks: true,
     whole_seconds: false,
+    no_repeats: true,
     foreign_max_age: None,
 };
 

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, fmt};
 
-use crate::error::Reject;
+use crate::{error::Reject, session::Millis};
 
 /// A cookie to be read by a [`Codec`](super::Codec).
 ///
@@ -12,10 +12,13 @@ pub struct Incoming<'a> {
     pub(crate) value: &'a [u8],
     pub(crate) companions: &'a [&'a [u8]],
     pub(crate) attempts: &'a Cell<u8>,
+    /// Where the native formats leave the id of a key that is not in the ring.
+    pub(crate) unknown_key: &'a Cell<Option<[u8; 4]>>,
 }
 
 impl<'a> Incoming<'a> {
-    /// The cookie's value as it stands in the header, without the white space around it. It may be any bytes.
+    /// The cookie's value as it stands in the header, without the white space around it, and without quotes if the whole value
+    /// stands in a pair of them and neither quotes nor backslashes stand between. It may be any bytes.
     #[must_use]
     pub fn value(&self) -> &'a [u8] {
         self.value
@@ -55,6 +58,8 @@ pub struct Outgoing<'a> {
     /// Begins with what is not the codec's.
     pub(crate) line: &'a mut String,
     pub(crate) companions: &'a mut Vec<String>,
+    /// Which of the keys signs is a matter of the clock, and not of the time that is written.
+    pub(crate) now: Millis,
 }
 
 impl Outgoing<'_> {

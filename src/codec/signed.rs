@@ -56,6 +56,7 @@ impl Codec for Signed {
             }
         }
         if !authentic {
+            cookie.unknown_key.set((reject == Reject::UnknownKey).then_some(id));
             return Err(reject);
         }
         let meta = frame::read_meta(&signed[HEAD..HEAD + META])?;
@@ -67,7 +68,7 @@ impl Codec for Signed {
     }
 
     fn encode(&self, payload: &Payload, cookie: &mut Outgoing<'_>) -> Result<(), Error> {
-        let (id, key) = self.keys.signing(payload.meta.issued.unwrap_or(0))?;
+        let (id, key) = self.keys.signing(cookie.now)?;
         let len = HEAD + META + payload.json.len() + TAG;
         let mut frame = Vec::with_capacity(len);
         frame.extend_from_slice(&frame::head(Kind::Signed, *id, len)?);

@@ -13,6 +13,9 @@ use crate::{
 
 const SALT: &str = "itsdangerous.Signer";
 
+/// In milliseconds: what 48 bits hold is the last moment that other formats and stores can tell.
+const LAST_STAMP: u64 = (1 << 48) - 1;
+
 /// In seconds: how far another server's clock may be behind ours.
 const BACKDATE: u32 = 2;
 
@@ -97,7 +100,8 @@ const BACKDATE: u32 = 2;
 /// In what it accepts:
 ///
 /// - Base64 that no framework writes (other alphabet, missing padding, unused bits, stray characters) is rejected.
-/// - `NaN` and `Infinity` are not JSON: a session that holds one is rejected.
+/// - `NaN` and `Infinity` are not JSON: a session that holds one is rejected as [unreadable](crate::Reject::Unreadable). It reads
+///   as empty, and is not overwritten by the way: a write is an error until `clear` or `destroy` gives it up.
 /// - So is text in UTF-16 or UTF-32, with a byte order mark, or with a surrogate in UTF-8.
 /// - A payload that is not a JSON object is an empty session; Starlette answers 500, or makes a dictionary of a list of pairs.
 /// - There is no limit to nesting and to the digits of an integer. Starlette answers 500 from about 1,000 levels (before
@@ -172,12 +176,18 @@ impl Codec for Starlette {
         let unquoted = unquote(cookie.value());
         let (text, stamp) = signer.verify(cookie, &unquoted)?;
         let json = STANDARD.decode_to_vec(text).map_err(|_| Reject::Malformed)?;
+        // Python reads UTF-16, UTF-32, a byte order mark, and a surrogate in UTF-8.
+        let is_foreign = |json: &str| json.starts_with('\u{feff}') || json.contains('\0');
+        let payload = match String::from_utf8(json) {
+            Ok(json) if !is_foreign(&json) => Payload::new(json),
+            _ => Payload::unreadable(),
+        };
         Ok(Payload {
-            json: String::from_utf8(json).map_err(|_| Reject::Malformed)?,
             meta: Meta {
-                issued: Some(stamp.saturating_mul(1000)),
+                issued: Some(stamp.saturating_mul(1000).min(LAST_STAMP)),
                 ..Meta::default()
             },
+            ..payload
         })
     }
 

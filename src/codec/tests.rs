@@ -70,6 +70,7 @@ fn decode_with(codec: &dyn Codec, value: &[u8], attempts: &Cell<u8>) -> Result<P
         value,
         companions: &[],
         attempts,
+        unknown_key: &Cell::new(None),
     })?;
     Base::parse(payload.json.clone()).map_err(|_| Reject::Malformed)?;
     Ok(payload)
@@ -83,6 +84,7 @@ fn encode(codec: &dyn Codec, payload: &Payload) -> String {
             &mut Outgoing {
                 line: &mut line,
                 companions: &mut companions,
+                now: 0,
             },
         )
         .unwrap();
@@ -142,7 +144,7 @@ fn row_9_vectors_are_read_and_written_byte_for_byte() {
                 codec.bind(&binding(app, name)).unwrap();
                 let mut line = String::new();
                 let salt = hex(text(vector, "salt"));
-                codec.seal(&payload(vector), salt, &mut line).unwrap();
+                codec.seal(&payload(vector), salt, 0, &mut line).unwrap();
                 line
             }
         };
@@ -338,6 +340,7 @@ fn an_unbound_codec_neither_reads_nor_writes() {
             &mut Outgoing {
                 line: &mut line,
                 companions: &mut companions,
+                now: 0,
             },
         );
         assert!(matches!(error, Err(Error::Config { .. })));
@@ -368,7 +371,8 @@ fn debug_shows_no_key_and_no_data() {
         Incoming {
             value: b"top-secret",
             companions: &[b"top-secret"],
-            attempts: &Cell::new(0)
+            attempts: &Cell::new(0),
+            unknown_key: &Cell::new(None),
         }
     );
     assert!(!shown.contains("secret"), "{shown}");

@@ -6,6 +6,9 @@ use crate::error::Error;
 
 const HOST: &str = "__Host-";
 const SECURE: &str = "__Secure-";
+/// The newer ones, which promise `HttpOnly` besides what `__Secure-` and `__Host-` do.
+const HTTP: &str = "__Http-";
+const HOST_HTTP: &str = "__Host-Http-";
 
 /// Browsers ignore a longer attribute (RFC 6265bis, section 5.6).
 const MAX_PATH: usize = 1024;
@@ -30,7 +33,7 @@ pub(crate) struct Attributes {
 impl Attributes {
     /// The name on the wire: with the strongest prefix that the attributes allow (RFC 6265bis, section 4.1.3).
     pub(crate) fn full_name(&self) -> String {
-        if !self.prefixed || has_prefix(&self.name, SECURE) || has_prefix(&self.name, HOST) {
+        if !self.prefixed || [SECURE, HOST, HTTP].iter().any(|prefix| has_prefix(&self.name, prefix)) {
             return self.name.clone();
         }
         let prefix = match (self.secure, self.path == "/" && self.domain.is_none()) {
@@ -77,6 +80,16 @@ impl Attributes {
                 "the cookie name {name:?} promises `Secure`: set it, or leave the prefix to the layer"
             ));
         }
+        // A name that begins with `Http-` has one of these on the wire, once the layer has put its own prefix before it.
+        let full = self.full_name();
+        if let Some(prefix) = [HTTP, HOST_HTTP].iter().find(|prefix| has_prefix(&full, prefix))
+            && !(full.starts_with(prefix) && self.secure && self.http_only)
+        {
+            return refuse(format!(
+                "the cookie name {full:?} promises `Secure` and `HttpOnly`, and browsers drop the cookie without them: set these, or \
+                 take a name that does not begin with `Http-`"
+            ));
+        }
         Ok(())
     }
 
@@ -107,6 +120,15 @@ impl Attributes {
             return refuse("`Partitioned` needs `Secure`, or browsers drop the cookie: keep `secure` on".into());
         }
         Ok(())
+    }
+
+    /// Puts the cookie where its name says that it was set.
+    pub(crate) fn where_promised(mut self) -> Self {
+        if has_prefix(&self.name, HOST) {
+            self.path = "/".into();
+            self.domain = None;
+        }
+        self
     }
 
     /// What follows `name=value`, without the lifetime.
@@ -186,6 +208,19 @@ impl Scope {
     pub fn host_only(mut self) -> Self {
         self.domain = Some(None);
         self
+    }
+
+    /// Other places where a cookie may be whose scope is said so far and no further: for the host alone, and for all paths.
+    pub(crate) fn guesses(&self) -> Vec<Self> {
+        let mut guesses = Vec::new();
+        if self.domain.is_none() {
+            guesses.push(self.clone().host_only());
+        }
+        if self.path.is_none() {
+            guesses.extend(guesses.first().map(|scope| scope.clone().path("/")));
+            guesses.push(self.clone().path("/"));
+        }
+        guesses
     }
 
     /// With or without `Partitioned`.

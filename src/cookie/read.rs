@@ -1,5 +1,5 @@
-//! Finding cookies in a request's headers. Names are bytes: nothing is decoded, and of white space only SP and HTAB is
-//! trimmed.
+//! Finding cookies in a request's headers. Names are bytes: nothing is decoded, of white space only SP and HTAB is trimmed, and
+//! of quotes only the two around a whole value.
 
 use std::{fmt, ops::Range, slice};
 
@@ -7,9 +7,10 @@ use http::{
     HeaderMap,
     header::{COOKIE, HeaderValue},
 };
-use memchr::{memchr, memmem::Finder};
+use memchr::{memchr, memchr2, memmem::Finder};
 
-/// More cookies of our names than this in one request are not looked at.
+/// More cookies of one name than this in one request are not looked at. Each name has its own bound, so that no number of
+/// cookies under a name that others can set hides the one under a name that they cannot.
 const MAX_HITS: usize = 64;
 
 /// The cookies of a request that have one of the wanted names, in their order.
@@ -46,9 +47,10 @@ impl Found {
         self.hits().is_empty()
     }
 
-    /// Whether there may be more, which were not looked at.
-    pub(crate) fn is_full(&self) -> bool {
-        self.hits().len() >= MAX_HITS
+    /// Whether there may be more under the wanted name of this number, which were not looked at.
+    pub(crate) fn is_full(&self, name: usize) -> bool {
+        let hits = self.hits();
+        hits.len() >= MAX_HITS && self.values(name).nth(MAX_HITS - 1).is_some()
     }
 
     fn hits(&self) -> &[Hit] {
@@ -64,9 +66,7 @@ impl Found {
             Self::Nothing => Self::One(hit),
             Self::One(first) => Self::Several(vec![first, hit]),
             Self::Several(mut hits) => {
-                if hits.len() < MAX_HITS {
-                    hits.push(hit);
-                }
+                hits.push(hit);
                 Self::Several(hits)
             }
         };
@@ -104,11 +104,15 @@ impl Names {
     /// Looks through all `Cookie` headers once.
     pub(crate) fn find(&self, headers: &HeaderMap) -> Found {
         let mut found = Found::Nothing;
+        // How many there are of each name; nearly always there is one cookie, and nothing to count.
+        let mut counts = Vec::new();
         for header in headers.get_all(COOKIE) {
             let bytes = header.as_bytes();
             let mut from = 0;
             while let Some(pair) = self.next(bytes, from) {
-                if let Some((name, value)) = named(&bytes[pair.clone()], &self.names) {
+                if let Some((name, value)) = named(&bytes[pair.clone()], &self.names)
+                    && self.has_room(&mut counts, &found, name)
+                {
                     found.push(Hit {
                         name,
                         header: header.clone(),
@@ -120,6 +124,21 @@ impl Names {
             }
         }
         found
+    }
+
+    /// Counts one more cookie of this name, unless there are as many as are looked at.
+    fn has_room(&self, counts: &mut Vec<usize>, found: &Found, name: usize) -> bool {
+        match found {
+            Found::Nothing => return true,
+            Found::One(first) => {
+                counts.resize(self.names.len(), 0);
+                counts[first.name] = 1;
+            }
+            Found::Several(_) => {}
+        }
+        let has_room = counts[name] < MAX_HITS;
+        counts[name] += usize::from(has_room);
+        has_room
     }
 
     /// The next pair that may be one of ours; `from` is the beginning of one.
@@ -160,8 +179,17 @@ fn named(pair: &[u8], names: &[Box<[u8]>]) -> Option<(usize, Range<usize>)> {
         while end > start && is_blank(pair[end - 1]) {
             end -= 1;
         }
-        Some((number, start..end))
+        Some((number, unquoted(pair, start..end)))
     })
+}
+
+/// The value between the quotes of one that stands whole in them: some clients send every value so (RFC 6265, section 4.1.1).
+/// With further quotes or escapes inside it is left as it is, since no reading of these is everybody's.
+fn unquoted(pair: &[u8], value: Range<usize>) -> Range<usize> {
+    match &pair[value.clone()] {
+        [b'"', inner @ .., b'"'] if memchr2(b'"', b'\\', inner).is_none() => value.start + 1..value.end - 1,
+        _ => value,
+    }
 }
 
 /// Whether this is the name or longer. The last byte goes first: the beginnings of names are often alike.
@@ -217,6 +245,11 @@ mod tests {
         assert_eq!(values(&[b"x=\xff\xfe; __Host-id=\xff"]), ["\u{fffd}"]);
         assert_eq!(values(&[b"__Host-id="]), [""]);
         assert_eq!(values(&[b"__Host-id.1=part; __Host-id=v"]), ["v"]);
+        assert_eq!(values(&[b"$Version=\"1\"; __Host-id=\"v=w\";$Path=\"/\""]), ["v=w"]);
+        assert_eq!(values(&[b"__Host-id = \"\" \t"]), [""]);
+        for left in ["\"", "\"v", "v\"", "\"v\"w\"", "\"\"v\"\"", "\"v\"w", "\"v\\\"", "'v'"] {
+            assert_eq!(values(&[format!("__Host-id={left}").as_bytes()]), [left]);
+        }
     }
 
     #[test]
@@ -246,6 +279,12 @@ mod tests {
     fn row_20_many_duplicates_are_bounded() {
         let line = b"__Host-id=v;".repeat(10_000);
         assert_eq!(values(&[&line]).len(), MAX_HITS);
+        let others = b"__Host-id.1=v;".repeat(MAX_HITS);
+        assert_eq!(
+            values(&[&others, b"__Host-id=v", &others]),
+            ["v"],
+            "each name has its own bound"
+        );
     }
 
     /// The same in so many words: between semicolons, around the first `=`, without the blanks.
@@ -255,12 +294,18 @@ mod tests {
             .filter_map(|pair| pair.split_once('='))
             .filter(|(before, _)| trim(before) == name)
             .map(|(_, value)| trim(value))
+            .map(
+                |value| match value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+                    Some(inner) if !inner.contains('"') => inner.to_owned(),
+                    _ => value,
+                },
+            )
             .collect()
     }
 
     #[test]
     fn finds_what_splitting_finds_in_every_short_header() {
-        const LETTERS: &[u8] = b"ab; =";
+        const LETTERS: &[u8] = b"ab; =\"";
         const LENGTH: u32 = 7;
         for wanted in [&["ab", "aba"][..], &["aa"], &["a", "b"], &["ab"]] {
             let names = names(wanted);

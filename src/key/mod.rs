@@ -23,7 +23,7 @@ pub(crate) const MIN_BYTES: usize = 32;
 /// sessions; a server that loses it forgets its users.
 ///
 /// As text it is hex or base64 (either alphabet, with or without padding). The prefixes `hex:` and `base64:` say which; without
-/// one, exactly 64 hex digits are hex and everything else is base64.
+/// one, exactly 64 hex digits are hex, text of hex digits only that is shorter or longer is refused, and everything else is base64.
 ///
 /// `Debug` does not show it. There is no `Default`, and short, constant and documented sample keys are refused.
 ///

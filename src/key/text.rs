@@ -28,10 +28,16 @@ pub(crate) fn bytes(text: &str) -> Result<Vec<u8>, Error> {
     if let Some(digits) = text.strip_prefix("base64:") {
         return base64(digits).ok_or_else(|| not("base64, as its prefix says"));
     }
-    if text.len() == 2 * MIN_BYTES
-        && let Some(secret) = hex(text)
-    {
-        return Ok(secret);
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        // Base64 of nothing but hex digits does not happen by chance: it is hex with a digit too few, or a longer key.
+        return match hex(text) {
+            Some(secret) if text.len() == 2 * MIN_BYTES => Ok(secret),
+            _ => Err(Error::key(format!(
+                "it has {} hexadecimal digits and 64 are needed, or say with `hex:` or `base64:` before it how it is written; \
+                 {HOW_TO}",
+                text.len()
+            ))),
+        };
     }
     base64(text).ok_or_else(|| not("hexadecimal of 64 digits and not base64"))
 }

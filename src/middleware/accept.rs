@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
+use super::settings::Settings;
 use crate::{codec::Codec, cookie::Scope};
 
 /// Makes the codec anew for each layer that is built with it, since a codec is bound to the layer's names.
@@ -13,7 +14,29 @@ pub(super) fn make<C: Codec + Clone>(codec: C) -> MakeCodec {
 
 /// A further format that a layer reads and never writes; see [`SessionLayer::also_accept`](crate::SessionLayer::also_accept).
 ///
-/// Every [`Codec`] is one, under the name that is its framework's, or else under the layer's own.
+/// A whole [`SessionLayer`](crate::SessionLayer) of before is one: its codec, application, cookie name, scope and lifetime are
+/// taken from it, so that its cookies are found, and removed where they were set. For a session of Starlette, say what the
+/// middleware's arguments were, as the [table](crate::codec::Starlette) has them:
+///
+/// ```
+/// # #[cfg(feature = "starlette")] {
+/// use std::time::SystemTime;
+/// use http_session::{Key, SessionLayer, Until};
+///
+/// # let last_python_route_gone = SystemTime::now();
+/// // SessionMiddleware(secret_key="...", session_cookie="sid", domain="example.com", https_only=True)
+/// let before = SessionLayer::starlette("...").cookie_name("sid").domain("example.com").secure(true);
+/// let layer = SessionLayer::encrypted(Key::generate()?)
+///     .also_accept(before, Until::date(last_python_route_gone))
+///     .build()?;
+/// # }
+/// # Ok::<(), http_session::Error>(())
+/// ```
+///
+/// Every [`Codec`] is one, too, under the name that is its framework's, or else under the layer's own. Where its cookie was set,
+/// it cannot tell: by default that is where the layer sets its own. A cookie of another name is removed as well from the host
+/// alone and from `/`, if the layer's own `Domain` or `Path` is another; if it was set anywhere else, say so with
+/// [`scope`](Self::scope), or it comes back after a logout.
 #[derive(Clone)]
 #[must_use]
 pub struct Fallback {
@@ -21,6 +44,8 @@ pub struct Fallback {
     pub(super) cookie_name: Option<String>,
     pub(super) app: Option<String>,
     pub(super) scope: Scope,
+    /// The layer that wrote it.
+    pub(super) before: Option<Arc<Settings>>,
 }
 
 impl Fallback {
@@ -31,6 +56,18 @@ impl Fallback {
             cookie_name: None,
             app: None,
             scope: Scope::new(),
+            before: None,
+        }
+    }
+
+    /// Reads what a layer of these settings wrote.
+    pub(super) fn of(before: Arc<Settings>) -> Self {
+        Self {
+            codec: before.codec.clone(),
+            cookie_name: None,
+            app: Some(before.app.clone()),
+            scope: Scope::new(),
+            before: Some(before),
         }
     }
 

@@ -6,7 +6,8 @@ use http::HeaderValue;
 
 use super::{
     accept::{Duplicates, Fallback, Until},
-    settings::{Clock, Settings, check_lifetime, lifetime},
+    alarms::Alarms,
+    settings::{Clock, Settings, check_app, check_lifetime, lifetime},
     stored::Backend,
 };
 use crate::{
@@ -33,6 +34,7 @@ pub(crate) struct Built {
     clock: Option<Clock>,
     pub(super) warned_of_shadow: AtomicBool,
     pub(super) warned_of_public: AtomicBool,
+    pub(super) alarms: Alarms,
 }
 
 /// A codec and the numbers of the names that it reads.
@@ -51,6 +53,8 @@ pub(super) struct BuiltFallback {
     pub(super) reader: Reader,
     pub(super) newest_wins: bool,
     pub(super) until: Option<Millis>,
+    /// Of the layer that wrote it, if that is known. The reading layer's counts besides.
+    pub(super) lifetime: Option<Lifetime>,
 }
 
 /// The line that removes a cookie of one of the names, if the request brought one.
@@ -75,6 +79,7 @@ impl Built {
         let format = codec.format();
         let attributes = settings.attributes(&format);
         attributes.check()?;
+        check_app(&settings.app)?;
         check_lifetime(settings, &format)?;
         let name = attributes.full_name();
         let binding = settings.binding(&attributes, &settings.app, &name);
@@ -112,23 +117,30 @@ impl Built {
         }
         let mut fallbacks = Vec::new();
         for (fallback, until) in &settings.fallbacks {
-            let built = BuiltFallback::new(fallback, *until, settings, &attributes, &name, &mut names)?;
-            let scope = attributes.with(&fallback.scope);
-            let removal = scope.removal();
+            let (built, scope) = BuiltFallback::new(fallback, *until, settings, &attributes, &name, &mut names)?;
             let reader = &built.reader;
-            let in_own_scope = removal == attributes.removal();
-            for &number in [reader.name].iter().chain(&reader.parts).chain(&reader.companions) {
-                let line = line(names.start(number), &removal, None)?;
-                let is_known =
-                    |known: &Removal| known.line == line || (in_own_scope && known.own && known.name == number);
-                if !removals.iter().any(is_known) {
-                    removals.push(Removal {
-                        name: number,
-                        own: false,
-                        // Where the layer's own path shows its cookies, it shows these.
-                        hidden: scope.path != "/" && scope.path != attributes.path,
-                        line,
-                    });
+            let mut scopes = vec![scope];
+            if fallback.before.is_none() && reader.name != own.name {
+                for guess in fallback.scope.guesses() {
+                    scopes.push(scopes[0].with(&guess));
+                }
+            }
+            for scope in scopes {
+                let removal = scope.removal();
+                let in_own_scope = removal == attributes.removal();
+                for &number in [reader.name].iter().chain(&reader.parts).chain(&reader.companions) {
+                    let line = line(names.start(number), &removal, None)?;
+                    let is_known =
+                        |known: &Removal| known.line == line || (in_own_scope && known.own && known.name == number);
+                    if !removals.iter().any(is_known) {
+                        removals.push(Removal {
+                            name: number,
+                            own: false,
+                            // Where the layer's own path shows its cookies, it shows these.
+                            hidden: scope.path != "/" && scope.path != attributes.path,
+                            line,
+                        });
+                    }
                 }
             }
             fallbacks.push(built);
@@ -164,6 +176,7 @@ impl Built {
             clock: settings.clock.clone(),
             warned_of_shadow: AtomicBool::new(false),
             warned_of_public: AtomicBool::new(false),
+            alarms: Alarms::default(),
             own,
             name,
         })
@@ -227,14 +240,24 @@ impl BuiltFallback {
         attributes: &Attributes,
         own_name: &str,
         names: &mut Numbered,
-    ) -> Result<Self, Error> {
+    ) -> Result<(Self, Attributes), Error> {
+        let before = fallback.before.as_deref();
+        if before.is_some_and(|before| before.store.is_some()) {
+            return Err(Error::config(
+                "`also_accept` reads sessions that are in cookies, and those of the layer that it was given are in a store: \
+                 keep that store",
+            ));
+        }
+        check_app(fallback.app.as_deref().unwrap_or_default())?;
         let mut codec = (fallback.codec)();
         let format = codec.format();
+        let attributes = before.map_or_else(|| attributes.clone(), |before| before.attributes(&format));
+        let own_name = before.map_or_else(|| own_name.to_owned(), |_| attributes.full_name());
         let name = fallback
             .cookie_name
             .as_deref()
-            .or(format.cookie_name)
-            .unwrap_or(own_name);
+            .or(format.cookie_name.filter(|_| before.is_none()))
+            .unwrap_or(&own_name);
         let attributes = Attributes {
             name: name.to_owned(),
             prefixed: false,
@@ -248,20 +271,32 @@ impl BuiltFallback {
         }
         .check()?;
         attributes.check_scope()?;
+        let attributes = attributes.where_promised();
         if settings.max_age.is_some() && !format.issued && until.end().is_none() {
             return Err(Error::config(
                 "the accepted codec does not carry when a cookie was written, so its cookies would never expire: give \
                  `also_accept` a date, or set `max_age(None)`",
             ));
         }
-        codec.bind(&settings.binding(&attributes, fallback.app.as_deref().unwrap_or(&settings.app), name))?;
+        let lifetime = before.map(|before| lifetime(before, &format));
+        codec.bind(&before.unwrap_or(settings).binding(
+            &attributes,
+            fallback.app.as_deref().unwrap_or(&settings.app),
+            name,
+        ))?;
         let chunks = format.chunks && format.companions.is_empty();
-        let parts = if chunks { settings.parts } else { 1 };
-        Ok(Self {
+        let parts = if chunks {
+            before.map_or(settings.parts, |before| before.parts)
+        } else {
+            1
+        };
+        let built = Self {
             reader: Reader::new(codec, name, parts, names)?,
             newest_wins: newest_wins(settings, &attributes),
             until: until.end().map(millis),
-        })
+            lifetime,
+        };
+        Ok((built, attributes))
     }
 }
 

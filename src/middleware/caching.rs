@@ -13,11 +13,23 @@ const COOKIE: HeaderValue = HeaderValue::from_static("Cookie");
 const PRIVATE: HeaderValue = HeaderValue::from_static("private");
 const PRIVATE_COOKIE: HeaderValue = HeaderValue::from_static("private, no-cache=\"Set-Cookie\"");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const NEVER: HeaderValue = HeaderValue::from_static("0");
 
-const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
+/// Headers for one kind of cache whose names do not say so: the one before RFC 9213, and those of Akamai and nginx.
+const OTHERS: [HeaderName; 3] = [
+    HeaderName::from_static("surrogate-control"),
+    HeaderName::from_static("edge-control"),
+    X_ACCEL_EXPIRES,
+];
+
+/// Takes a number of seconds and no directives.
+const X_ACCEL_EXPIRES: HeaderName = HeaderName::from_static("x-accel-expires");
 
 /// The end of the names by which RFC 9213 addresses one kind of cache.
-const TARGETED: &str = "cdn-cache-control";
+const TARGETED: &str = "-cache-control";
+
+/// The same for a kind of cache that is known to honour `private`.
+const CDN: &str = "cdn-cache-control";
 
 /// What the handler's headers say to caches, in one look at all of them.
 #[derive(Default)]
@@ -40,15 +52,13 @@ impl Said {
             if *name == VARY {
                 said.varies_by_cookie |= value.to_str().is_ok_and(names_cookie);
             } else if *name == CACHE_CONTROL {
-                said.cache_control = true;
                 said.private_cookie |= *value == PRIVATE_COOKIE;
-                let Ok(value) = value.to_str() else {
-                    // A cache may read what we cannot.
-                    said.public = true;
-                    continue;
-                };
+                let value = value.as_bytes();
+                // A cache may read what we cannot.
+                said.public |= !is_clear(value);
                 for directive in split(value) {
-                    said.no_store |= directive.eq_ignore_ascii_case("no-store");
+                    said.cache_control = true;
+                    said.no_store |= is_clear(value) && directive.eq_ignore_ascii_case(b"no-store");
                     said.public |= is_for_shared_caches(directive);
                 }
             } else if is_targeted(name) && !forbids(value) {
@@ -86,7 +96,7 @@ pub(super) fn tell(headers: &mut HeaderMap, cookie_sent: bool, warned: &AtomicBo
         }
     }
     if !said.private_cookie && !said.no_store {
-        headers.append(CACHE_CONTROL, PRIVATE_COOKIE);
+        put_first(headers, PRIVATE_COOKIE);
     }
 }
 
@@ -97,16 +107,18 @@ pub(super) fn is_public(headers: &HeaderMap) -> bool {
 
 /// Whether the header is for one kind of cache only.
 fn is_targeted(name: &HeaderName) -> bool {
-    *name == SURROGATE_CONTROL || name.as_str().ends_with(TARGETED)
+    name.as_str().ends_with(TARGETED) || OTHERS.contains(name)
 }
 
 fn forbids(targeted: &HeaderValue) -> bool {
-    let forbids = |directive: &str| {
+    let value = targeted.as_bytes();
+    let forbids = |directive: &[u8]| {
         ["private", "no-store"]
             .iter()
-            .any(|word| directive.eq_ignore_ascii_case(word))
+            .any(|word| directive.eq_ignore_ascii_case(word.as_bytes()))
     };
-    targeted.to_str().is_ok_and(|value| split(value).any(forbids))
+    // Of seconds: not at all.
+    is_clear(value) && (split(value).any(forbids) && !split(value).any(is_for_shared_caches) || value == b"0")
 }
 
 /// Of a `Vary`.
@@ -117,44 +129,87 @@ fn names_cookie(value: &str) -> bool {
         .any(|name| name == "*" || name.eq_ignore_ascii_case("cookie"))
 }
 
-fn is_for_shared_caches(directive: &str) -> bool {
-    let name = directive.split('=').next().unwrap_or_default().trim();
-    name.eq_ignore_ascii_case("public") || name.eq_ignore_ascii_case("s-maxage")
+fn is_for_shared_caches(directive: &[u8]) -> bool {
+    let name = directive
+        .split(|&byte| byte == b'=')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
+    name.eq_ignore_ascii_case(b"public") || name.eq_ignore_ascii_case(b"s-maxage")
 }
 
-fn directives(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    headers
-        .get_all(CACHE_CONTROL)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(split)
+/// Whether all caches read the value alike: printable ASCII, and no quote without its other one.
+fn is_clear(value: &[u8]) -> bool {
+    let mut quotes = Quotes::default();
+    value.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) && {
+        value.iter().for_each(|&byte| quotes.pass(byte));
+        !quotes.open
+    }
+}
+
+/// Whether it stands in quotes what comes next.
+#[derive(Default)]
+struct Quotes {
+    open: bool,
+    escaped: bool,
+}
+
+impl Quotes {
+    fn pass(&mut self, byte: u8) {
+        self.open ^= byte == b'"' && !self.escaped;
+        self.escaped = byte == b'\\' && self.open && !self.escaped;
+    }
 }
 
 /// Splits at commas that are not in quotes.
-fn split(value: &str) -> impl Iterator<Item = &str> {
-    let (mut quoted, mut escaped) = (false, false);
+fn split(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut quotes = Quotes::default();
     value
-        .split(move |char| {
-            quoted ^= char == '"' && !escaped;
-            escaped = char == '\\' && quoted && !escaped;
-            char == ',' && !quoted
+        .split(move |&byte| {
+            quotes.pass(byte);
+            byte == b',' && !quotes.open
         })
-        .map(str::trim)
+        .map(<[u8]>::trim_ascii)
         .filter(|directive| !directive.is_empty())
 }
 
-/// Takes back what invites shared caches; all other directives stay.
+/// Whether `no-store` may be meant, wherever it stands.
+fn may_say_no_store(value: &[u8]) -> bool {
+    const WORD: &[u8] = b"no-store";
+    value.windows(WORD.len()).any(|part| part.eq_ignore_ascii_case(WORD))
+}
+
+/// Takes back what invites shared caches; all other directives stay. Of a value that not all caches read alike nothing stays
+/// but, in doubt, `no-store`.
 fn withdraw_public(headers: &mut HeaderMap) {
-    let kept: Vec<&str> = directives(headers)
-        .filter(|directive| !is_for_shared_caches(directive))
-        .collect();
+    let mut kept: Vec<&[u8]> = Vec::new();
+    for value in headers.get_all(CACHE_CONTROL).iter().map(HeaderValue::as_bytes) {
+        if is_clear(value) {
+            kept.extend(split(value).filter(|directive| !is_for_shared_caches(directive)));
+        } else if may_say_no_store(value) {
+            kept.push(b"no-store");
+        }
+    }
     // Made of parts of a header value.
-    let kept = HeaderValue::try_from(kept.join(", "))
+    let kept = HeaderValue::from_bytes(&kept.join(&b", "[..]))
         .ok()
         .filter(|kept| !kept.is_empty());
     headers.remove(CACHE_CONTROL);
     if let Some(kept) = kept {
         headers.insert(CACHE_CONTROL, kept);
+    }
+}
+
+/// Puts a line before all others of `Cache-Control`, so that nothing in these can change how it is read.
+fn put_first(headers: &mut HeaderMap, line: HeaderValue) {
+    let others: Vec<HeaderValue> = headers.get_all(CACHE_CONTROL).iter().cloned().collect();
+    headers.insert(CACHE_CONTROL, line);
+    // One without a directive says nothing.
+    for other in others
+        .into_iter()
+        .filter(|other| split(other.as_bytes()).next().is_some())
+    {
+        headers.append(CACHE_CONTROL, other);
     }
 }
 
@@ -165,10 +220,12 @@ fn restrict_targeted(headers: &mut HeaderMap) {
         if !is_targeted(name) || forbids(value) {
             continue;
         }
-        if *name == SURROGATE_CONTROL {
-            *value = NO_STORE;
+        *value = if *name == X_ACCEL_EXPIRES {
+            NEVER
+        } else if name.as_str().ends_with(CDN) {
+            PRIVATE
         } else {
-            *value = PRIVATE;
-        }
+            NO_STORE
+        };
     }
 }

@@ -28,7 +28,31 @@ impl Error {
 /// Makes the response of a request whose session could not be committed.
 ///
 /// Every closure `FnMut(Error, Response<B>) -> Response<B>` is one; see
-/// [`SessionLayer::on_error`](crate::SessionLayer::on_error). It is cloned for each request.
+/// [`SessionLayer::on_error`](crate::SessionLayer::on_error), and
+/// [`SessionLayer::error_response`](crate::SessionLayer::error_response) for types. It is cloned for each request.
+///
+/// The default one needs a body that is `Default`. axum's is; a layer such as `TraceLayer` makes it another one:
+///
+/// ```compile_fail,E0277
+/// use std::convert::Infallible;
+/// use http::{Request, Response};
+/// use http_session::{Key, SessionLayer};
+/// use tower::{Layer as _, Service as _, service_fn};
+///
+/// struct NoDefault;
+///
+/// let layer = SessionLayer::encrypted(Key::generate().unwrap());
+/// let mut service = layer.layer(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(NoDefault))));
+/// service.call(Request::new(()));
+/// ```
+///
+/// `.on_error(|_, response| response)` before `.layer` lets it compile, as does the session layer inside of the other one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot make the session layer's error response with the body `{B}`",
+    label = "no error response with this body",
+    note = "the session layer's default makes an empty body, so the body must be `Default`: add `.on_error(|error, response| ..)` \
+            to the session layer, or put the session layer inside of the layer that changes the body"
+)]
 pub trait ErrorResponse<B>: Clone {
     /// Makes a response of the error and of what the handler answered.
     fn error_response(&mut self, error: Error, response: Response<B>) -> Response<B>;

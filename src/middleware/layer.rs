@@ -27,7 +27,7 @@ use crate::{
     error::Error,
     event::event,
     key::{KeyRing, random},
-    session::{Payload, not_written, system_time},
+    session::{Payload, json_of, not_written, system_time},
     store::Store,
 };
 
@@ -390,24 +390,31 @@ impl<R> SessionLayer<R> {
     /// one service.
     pub fn tagged<M: 'static>(self) -> Self {
         self.set(|settings| {
-            settings.insert = |extensions, session| extensions.insert(Tagged::<M>::new(session)).is_some();
+            settings.insert = Tagged::<M>::insert;
         })
     }
 
     /// Makes the response when a session cannot be committed, of the error and of what the handler answered. By default
-    /// it is a 500, or a 503 for a store that failed, with an empty body, for which the body must be `Default`.
+    /// it is [`Error::status`] with an empty body, for which the body must be `Default`.
     ///
-    /// The client keeps the session it has. A closure is cloned for each request.
+    /// The client keeps the session it has. A closure is cloned for each request; a type of your own that implements
+    /// [`ErrorResponse`](crate::ErrorResponse) goes to [`error_response`](Self::error_response).
+    ///
+    /// The layer has another type after this call, which a struct cannot name. Its sessions do not depend on that: where
+    /// [`sessions_of`](Self::sessions_of) and its sisters are to be called, keep a clone of the layer from before.
     ///
     /// ```
-    /// use http::{Response, StatusCode};
+    /// use http::Response;
     /// use http_session::{Error, Key, SessionLayer};
     ///
-    /// let layer = SessionLayer::encrypted(Key::generate()?).on_error(|error, mut response: Response<String>| {
-    ///     *response.status_mut() = match error {
-    ///         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-    ///         _ => StatusCode::INTERNAL_SERVER_ERROR,
-    ///     };
+    /// struct App {
+    ///     sessions: SessionLayer,
+    /// }
+    ///
+    /// let sessions = SessionLayer::encrypted(Key::generate()?).build()?;
+    /// let app = App { sessions: sessions.clone() };
+    /// let layer = sessions.on_error(|error, mut response: Response<String>| {
+    ///     *response.status_mut() = error.status();
     ///     *response.body_mut() = "We could not keep your session.".to_owned();
     ///     response
     /// });
@@ -417,10 +424,35 @@ impl<R> SessionLayer<R> {
     where
         F: FnMut(Error, Response<B>) -> Response<B> + Clone,
     {
+        self.error_response(on_error)
+    }
+
+    /// Makes the response when a session cannot be committed by a type of your own, as [`on_error`](Self::on_error) does by
+    /// a closure. The layer then has a type that can be named.
+    ///
+    /// ```
+    /// use http::Response;
+    /// use http_session::{Error, ErrorResponse, Key, SessionLayer};
+    ///
+    /// /// Keeps the handler's body, whatever its type is.
+    /// #[derive(Clone)]
+    /// struct KeepsBody;
+    ///
+    /// impl<B> ErrorResponse<B> for KeepsBody {
+    ///     fn error_response(&mut self, error: Error, mut response: Response<B>) -> Response<B> {
+    ///         *response.status_mut() = error.status();
+    ///         response
+    ///     }
+    /// }
+    ///
+    /// let layer: SessionLayer<KeepsBody> = SessionLayer::encrypted(Key::generate()?).error_response(KeepsBody);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn error_response<T: Clone>(self, maker: T) -> SessionLayer<T> {
         SessionLayer {
             settings: self.settings,
             built: self.built,
-            on_error,
+            on_error: maker,
         }
     }
 
@@ -465,7 +497,7 @@ impl<R> SessionLayer<R> {
                  the cookie of the response",
             ));
         }
-        let json = serde_json::to_string(data).map_err(|error| refuse(not_written(&error)))?;
+        let json = json_of(data).map_err(|error| refuse(not_written(&error)))?;
         if !json.starts_with('{') {
             return Err(refuse(
                 "it is a JSON object, so its data must be a map or a struct".to_owned(),
@@ -490,6 +522,13 @@ impl<R> SessionLayer<R> {
         self.built
             .get_or_init(|| Built::new(&self.settings).map(Arc::new))
             .clone()
+    }
+}
+
+/// What this layer wrote, for the one that takes its place: with the same settings, and so the same name, scope and lifetime.
+impl<R> From<SessionLayer<R>> for Fallback {
+    fn from(before: SessionLayer<R>) -> Self {
+        Self::of(before.settings)
     }
 }
 

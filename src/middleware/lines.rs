@@ -73,6 +73,7 @@ impl Built {
             &mut codec::Outgoing {
                 line: &mut pair,
                 companions: &mut companions,
+                now: self.now(),
             },
         )?;
         let value = pair.get(value_at..).unwrap_or_default();

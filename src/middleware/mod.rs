@@ -1,6 +1,7 @@
 //! When things happen: the layer, the service, and what the response leaves with.
 
 mod accept;
+mod alarms;
 mod built;
 mod caching;
 mod commit;

@@ -1,8 +1,11 @@
 //! Which of a request's cookies is the session.
 
-use std::cell::Cell;
+use std::{cell::Cell, fmt};
 
-use super::built::{Built, BuiltFallback, Reader};
+use super::{
+    alarms::Cause,
+    built::{Built, BuiltFallback, Reader},
+};
 use crate::{
     codec::{self, Format},
     cookie::Found,
@@ -22,10 +25,13 @@ pub(super) fn open(built: &Built, found: &Found, now: Millis) -> Opened {
     if found.is_empty() {
         return Opened::default();
     }
-    let attempts = Cell::new(ATTEMPTS);
+    let leave = Leave {
+        attempts: Cell::new(ATTEMPTS),
+        unknown_key: Cell::new(None),
+    };
     let mut chosen = Chosen::new(built.newest_wins);
     let mut foreign = false;
-    let left_out = built.own.read(found, &attempts, |result| {
+    let left_out = built.own.read(found, &leave, |result| {
         foreign |= matches!(
             &result,
             Err(Reject::Malformed | Reject::UnknownKey | Reject::BadSignature | Reject::TooLarge)
@@ -43,14 +49,15 @@ pub(super) fn open(built: &Built, found: &Found, now: Millis) -> Opened {
         };
         if wanted {
             chosen.newest_wins = fallback.newest_wins;
-            let left_out = fallback.reader.read(found, &attempts, |result| {
+            let left_out = fallback.reader.read(found, &leave, |result| {
                 let admitted = result.and_then(|payload| fallback.admit(built, payload, now));
                 chosen.consider(admitted);
             });
             cut_short |= left_out && !chosen.newest_wins;
         }
     }
-    chosen.opened(cut_short)
+    chosen.unknown_key = leave.unknown_key.get();
+    chosen.opened(built, cut_short)
 }
 
 /// What a store has under a ticket.
@@ -70,12 +77,22 @@ pub(super) fn admit_record(built: &Built, id: SessionId, record: &Record, now: M
 }
 
 fn admit(built: &Built, format: &Format, payload: Payload, now: Millis) -> Result<(Base, Meta), Reject> {
-    let base = Base::parse(payload.json).map_err(|_| Reject::Malformed)?;
-    if format.whole_seconds {
-        built.lifetime.check_whole_seconds(&payload.meta, now)?;
-    } else {
-        built.lifetime.check(&payload.meta, now)?;
+    let base = Base::parse(payload.json).map_err(|error| match error.is_lax {
+        true => Reject::Unreadable,
+        false => Reject::Malformed,
+    });
+    if matches!(base, Err(Reject::Malformed)) {
+        return Err(Reject::Malformed);
     }
+    // A session that has expired is nothing to be careful with, whoever can read it.
+    built.lifetime.check_as(format.whole_seconds, &payload.meta, now)?;
+    let base = base?;
+    // Other formats, and other writers of ours, may say a key twice.
+    let base = if built.own.format.no_repeats {
+        base.written_once()
+    } else {
+        base
+    };
     Ok((base, payload.meta))
 }
 
@@ -88,13 +105,29 @@ impl BuiltFallback {
                 return Err(Reject::Expired);
             }
         }
+        if let Some(lifetime) = &self.lifetime {
+            lifetime.check_as(self.reader.format.whole_seconds, &payload.meta, now)?;
+        }
         // A format that cannot tell whether somebody has logged in must not make all sessions short-lived anonymous ones.
         let mut payload = payload;
         if !self.reader.format.authenticated && payload.meta.max_age.is_none() {
             payload.meta.max_age = built.lifetime.max_age_seconds();
         }
-        admit(built, &self.reader.format, payload, now)
+        let (base, mut meta) = admit(built, &self.reader.format, payload, now)?;
+        // Its own format may accept a time in the future; in the layer's it would have to come first.
+        for time in [&mut meta.issued, &mut meta.created, &mut meta.authenticated] {
+            *time = time.map(|at| at.min(now));
+        }
+        Ok((base, meta))
     }
+}
+
+/// What one request may do, and what came of it.
+struct Leave {
+    /// MACs that may still be computed.
+    attempts: Cell<u8>,
+    /// The last key id that is not in a ring.
+    unknown_key: Cell<Option<[u8; 4]>>,
 }
 
 /// The best of the cookies seen so far.
@@ -103,6 +136,7 @@ pub(super) struct Chosen {
     session: Option<(Base, Meta)>,
     ambiguous: bool,
     rejected: Option<Reject>,
+    unknown_key: Option<[u8; 4]>,
 }
 
 impl Chosen {
@@ -112,6 +146,7 @@ impl Chosen {
             session: None,
             ambiguous: false,
             rejected: None,
+            unknown_key: None,
         }
     }
 
@@ -124,8 +159,10 @@ impl Chosen {
                 let weight = |reason| match reason {
                     Reject::Malformed => 0,
                     Reject::Expired | Reject::NotYetValid => 2,
+                    // Then nothing may be written by the way.
+                    Reject::Unreadable => 3,
                     // Then nothing may be sent.
-                    Reject::Renewed => 3,
+                    Reject::Renewed => 4,
                     _ => 1,
                 };
                 if self.rejected.is_none_or(|known| weight(known) < weight(reason)) {
@@ -149,7 +186,7 @@ impl Chosen {
 
 impl Chosen {
     /// The result, and its event.
-    pub(super) fn opened(mut self, cut_short: bool) -> Opened {
+    pub(super) fn opened(mut self, built: &Built, cut_short: bool) -> Opened {
         // Else somebody who can plant cookies would only have to plant enough of them.
         self.ambiguous |= cut_short && self.session.is_some();
         let rejected = if self.ambiguous {
@@ -161,11 +198,21 @@ impl Chosen {
         };
         match rejected {
             Some(reason @ Reject::UnknownKey) => {
-                event!(WARN, reason = %reason, "a session cookie was rejected: a key was retired too early or signs too early");
+                match built.alarms.raise(Cause::UnknownKey(self.unknown_key), built.now()) {
+                    Some(since) => {
+                        let reason = Again { reason, since };
+                        event!(WARN, reason = %reason, "a session cookie was rejected: a key was retired too early or signs too early");
+                    }
+                    None => event!(DEBUG, reason = %reason, "a session cookie was rejected"),
+                }
             }
-            Some(reason @ Reject::Ambiguous) => {
-                event!(WARN, reason = %reason, "a session cookie was rejected: another site may have planted it");
-            }
+            Some(reason @ Reject::Ambiguous) => match built.alarms.raise(Cause::Ambiguous, built.now()) {
+                Some(since) => {
+                    let reason = Again { reason, since };
+                    event!(WARN, reason = %reason, "a session cookie was rejected: another site may have planted it");
+                }
+                None => event!(DEBUG, reason = %reason, "a session cookie was rejected"),
+            },
             Some(reason) => event!(DEBUG, reason = %reason, "a session cookie was rejected"),
             None => {}
         }
@@ -178,26 +225,41 @@ impl Chosen {
     }
 }
 
+/// A reason, and how often it came without a word since the last one.
+struct Again {
+    reason: Reject,
+    since: u64,
+}
+
+impl fmt::Display for Again {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.since {
+            0 => self.reason.fmt(f),
+            since => write!(f, "{} (and {since} more since this was last said)", self.reason),
+        }
+    }
+}
+
 impl Reader {
     /// Decodes each different cookie of this reader's name, up to a few; returns whether some were left out.
-    fn read(&self, found: &Found, attempts: &Cell<u8>, mut each: impl FnMut(Result<Payload, Reject>)) -> bool {
+    fn read(&self, found: &Found, leave: &Leave, mut each: impl FnMut(Result<Payload, Reject>)) -> bool {
         let mut verified = 0;
         for (at, value) in found.values(self.name).enumerate() {
             // The same cookie twice says nothing new.
             if at > 0 && found.values(self.name).take(at).any(|earlier| earlier == value) {
                 continue;
             }
-            if verified == VERIFIED || attempts.get() == 0 {
+            if verified == VERIFIED || leave.attempts.get() == 0 {
                 return true;
             }
-            let before = attempts.get();
-            each(self.decode(found, value, attempts));
-            verified += usize::from(attempts.get() < before);
+            let before = leave.attempts.get();
+            each(self.decode(found, value, leave));
+            verified += usize::from(leave.attempts.get() < before);
         }
-        found.is_full()
+        found.is_full(self.name)
     }
 
-    fn decode(&self, found: &Found, value: &[u8], attempts: &Cell<u8>) -> Result<Payload, Reject> {
+    fn decode(&self, found: &Found, value: &[u8], leave: &Leave) -> Result<Payload, Reject> {
         if !self.parts.is_empty()
             && let Some(len) = self.codec.text_len(value)
             && len > value.len()
@@ -209,21 +271,22 @@ impl Reader {
             let parts: Vec<_> = lengths.zip(&self.parts).map(|(len, &name)| (name, Some(len))).collect();
             return combine(found, &parts, |pieces| {
                 let text = [&[value], pieces].concat().concat();
-                self.codec_decode(&text, &[], attempts)
+                self.codec_decode(&text, &[], leave)
             });
         }
         if self.companions.is_empty() {
-            return self.codec_decode(value, &[], attempts);
+            return self.codec_decode(value, &[], leave);
         }
         let companions: Vec<_> = self.companions.iter().map(|&name| (name, None)).collect();
-        combine(found, &companions, |values| self.codec_decode(value, values, attempts))
+        combine(found, &companions, |values| self.codec_decode(value, values, leave))
     }
 
-    fn codec_decode(&self, value: &[u8], companions: &[&[u8]], attempts: &Cell<u8>) -> Result<Payload, Reject> {
+    fn codec_decode(&self, value: &[u8], companions: &[&[u8]], leave: &Leave) -> Result<Payload, Reject> {
         self.codec.decode(&codec::Incoming {
             value,
             companions,
-            attempts,
+            attempts: &leave.attempts,
+            unknown_key: &leave.unknown_key,
         })
     }
 }

@@ -105,6 +105,17 @@ fn anonymous_max_age(settings: &Settings, format: &Format) -> Option<Duration> {
     })
 }
 
+/// The application's name stands in every derived key and hash after its length in two bytes.
+pub(super) fn check_app(app: &str) -> Result<(), Error> {
+    if u16::try_from(app.len()).is_ok() {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "the application's name is longer than 65,535 bytes (it has {}): give `app` a shorter one",
+        app.len()
+    )))
+}
+
 pub(super) fn check_lifetime(settings: &Settings, format: &Format) -> Result<(), Error> {
     let refuse = |reason: &str| Err(Error::config(reason));
     let is_zero = |duration: Option<Duration>| duration.is_some_and(|duration| duration < Duration::from_secs(1));
@@ -137,12 +148,14 @@ pub(super) fn check_lifetime(settings: &Settings, format: &Format) -> Result<(),
     {
         return refuse("`max_age_limit` is shorter than `max_age`: raise the limit or lower the age");
     }
-    if settings.rolling && settings.max_age.is_none() {
+    // What counts: another framework's own, or else the layer's.
+    let max_age = lifetime(settings, format).max_age;
+    if settings.rolling && max_age.is_none() {
         return refuse("`rolling` prolongs `max_age`, and there is none: set one, or leave `rolling` out");
     }
     if settings
         .refresh_interval
-        .is_some_and(|interval| settings.max_age.is_some_and(|age| interval >= age))
+        .is_some_and(|interval| max_age.is_some_and(|age| duration_millis(interval) >= age))
     {
         return refuse(
             "`refresh_interval` is not shorter than `max_age`, so sessions in use would expire: make it shorter",

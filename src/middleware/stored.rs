@@ -174,7 +174,7 @@ impl BuiltStore {
             };
             chosen.consider(admitted);
         }
-        let mut opened = chosen.opened(came.more && !built.newest_wins);
+        let mut opened = chosen.opened(built, came.more && !built.newest_wins);
         opened.stored.is_one = true;
         match (opened.session.is_some(), best) {
             (true, Some((ticket, record))) => {

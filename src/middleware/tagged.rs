@@ -2,12 +2,14 @@
 
 use std::{fmt, marker::PhantomData, ops::Deref};
 
+use http::Extensions;
+
 use crate::session::Session;
 
 /// The session of the layer that was marked [`.tagged::<M>()`](crate::SessionLayer::tagged), so that several layers can stand
 /// on one service. `M` is any type of yours; it is only a name.
 ///
-/// It stands in the request's extensions in the place of [`Session`], and is used like one.
+/// The layer puts it into the request's extensions instead of [`Session`]. It dereferences to [`Session`].
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -47,6 +49,25 @@ impl<M> Tagged<M> {
         self.session
     }
 }
+
+impl<M: 'static> Tagged<M> {
+    /// Puts a session into a request, and says whether there was one of this tag.
+    pub(super) fn insert(extensions: &mut Extensions, session: Session) -> bool {
+        // Takes no memory of its own: it has no size.
+        extensions.insert(AnyTag);
+        extensions.insert(Self::new(session)).is_some()
+    }
+
+    /// Whether the request has a tagged session, whatever its tag.
+    #[cfg(feature = "axum")]
+    pub(crate) fn is_any_in(extensions: &Extensions) -> bool {
+        extensions.get::<AnyTag>().is_some()
+    }
+}
+
+/// Says beside a [`Tagged`] of any tag that there is one, for the advice of an extractor that looks for another.
+#[derive(Clone, Copy)]
+struct AnyTag;
 
 impl<M> Deref for Tagged<M> {
     type Target = Session;

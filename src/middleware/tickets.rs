@@ -57,7 +57,7 @@ impl Tickets {
     /// Takes the well-formed tickets among the layer's own cookies, and says whether there are any.
     pub(super) fn find(&self, hasher: &Hasher, name: usize, found: &Found) -> bool {
         let mut came = Came {
-            more: found.is_full(),
+            more: found.is_full(name),
             ..Came::default()
         };
         for ticket in found.values(name).filter_map(Ticket::parse) {

@@ -194,6 +194,7 @@ impl Sharing {
         if state.sealed && !state.stored.is_held() {
             return Err(Error::HeadersSent);
         }
+        state.check_readable()?;
         state.revision += 1;
         if state.stored.behind == Behind::Live && !state.stored.is_pending() && !state.data.is_cleared() {
             let may = May {

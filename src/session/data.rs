@@ -2,9 +2,10 @@
 //!
 //! Members that nobody touched are never parsed and never re-encoded. Every change passes through [`Data::change`].
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use super::{
+    changes::{Change, Changes},
     index::{Member, NotAnObject, same},
     text::{Text, write_json_string},
     values::Values,
@@ -19,15 +20,16 @@ pub(crate) struct Data {
     clears: u32,
     /// What lies under the changes is in a store and was not fetched yet.
     unloaded: bool,
-    /// One entry per changed key.
-    changes: Vec<Change>,
+    changes: Changes,
     /// Keys of which the store may or may not hold what it was last told, since its answer never came.
-    unsure: Vec<String>,
+    unsure: BTreeSet<String>,
 }
 
 /// What came with a request, and lies under all changes.
 pub(crate) enum Base {
     Own(Text),
+    /// The same with keys that stand in it more than once, and must not be written so.
+    Repeating(Text),
     /// With the store that has fetched it.
     Shared(Values),
 }
@@ -38,9 +40,17 @@ impl Base {
         Text::parse(text).map(Self::Own)
     }
 
+    /// The same for a format in which no key may stand twice: when it is written again, each stands in it once.
+    pub(crate) fn written_once(self) -> Self {
+        match self {
+            Self::Own(text) if text.repeats() => Self::Repeating(text),
+            other => other,
+        }
+    }
+
     fn text(&self) -> &Text {
         match self {
-            Self::Own(text) => text,
+            Self::Own(text) | Self::Repeating(text) => text,
             Self::Shared(values) => values.text(),
         }
     }
@@ -68,16 +78,6 @@ impl Delta {
             ..Self::default()
         }
     }
-}
-
-#[derive(Clone)]
-struct Change {
-    key: String,
-    /// `None`: removed.
-    value: Option<String>,
-    /// It takes the place of the member it replaces. Otherwise it comes after all others, as in a dictionary from which
-    /// a key was removed and set again.
-    in_place: bool,
 }
 
 impl Data {
@@ -157,7 +157,7 @@ impl Data {
         self.delta_of(changes)
     }
 
-    fn delta_of(&self, changes: Vec<Change>) -> Delta {
+    fn delta_of(&self, changes: Changes) -> Delta {
         let mut delta = Delta {
             cleared: self.cleared,
             clears: self.clears,
@@ -168,7 +168,7 @@ impl Data {
             match value {
                 Some(value) => {
                     let known = self.original(&key);
-                    if !known.is_some_and(|old| same(&value, old, 0)) || self.unsure.contains(&key) {
+                    if !known.is_some_and(|old| same(&value, old, 0)) || self.unsure.contains(&*key) {
                         delta.set.push((key, value));
                     }
                 }
@@ -181,7 +181,7 @@ impl Data {
     /// The store was told of `delta`, and nobody knows whether it has carried it out.
     pub(crate) fn doubt(&mut self, delta: &Delta) {
         for key in delta.set.iter().map(|(key, _)| key).chain(&delta.removed) {
-            self.unsure.push(key.clone());
+            self.unsure.insert(key.clone());
             if self.changed(key).is_none() {
                 // Undone while the store was at work: it has to be told.
                 let value = self.original(key).map(str::to_owned);
@@ -214,7 +214,7 @@ impl Data {
     pub(crate) fn settle_one(&mut self, key: &str, json: &str, seen: Option<&str>) {
         let mut values = match &self.base {
             Base::Shared(values) => values.clone(),
-            Base::Own(text) => text.iter().collect(),
+            Base::Own(text) | Base::Repeating(text) => text.iter().collect(),
         };
         values.set(key, json);
         let before = std::mem::take(self);
@@ -230,7 +230,7 @@ impl Data {
             } else {
                 Some(now.map(str::to_owned))
             };
-            settled.replay(before.changes.into_iter().filter(|change| change.key != key).collect());
+            settled.replay(before.changes.into_iter().filter(|change| change.key != key));
             if let Some(newer) = newer {
                 settled.change(key, newer);
             }
@@ -238,7 +238,7 @@ impl Data {
         *self = settled;
     }
 
-    fn replay(&mut self, changes: Vec<Change>) {
+    fn replay(&mut self, changes: impl IntoIterator<Item = Change>) {
         for change in changes {
             self.change(&change.key, change.value);
         }
@@ -299,7 +299,7 @@ impl Data {
                 // Moved to the end, but the same.
                 Some(now) => {
                     !self.original(&change.key).is_some_and(|old| same(now, old, 0))
-                        || self.unsure.contains(&change.key)
+                        || self.unsure.contains(&*change.key)
                 }
             })
         }
@@ -311,6 +311,20 @@ impl Data {
         if !self.cleared && self.changes.is_empty() && !base.is_empty() {
             return base.to_owned();
         }
+        self.joined()
+    }
+
+    /// The whole as a cookie is to hold it.
+    pub(crate) fn to_cookie(&self) -> String {
+        match &self.base {
+            Base::Repeating(_) => self.joined(),
+            _ => self.to_json(),
+        }
+    }
+
+    /// The whole, put together member by member.
+    fn joined(&self) -> String {
+        let base = self.base().json();
         let added: usize = self
             .changes
             .iter()
@@ -351,11 +365,12 @@ impl Data {
     /// The one place through which every change of one key goes.
     fn change(&mut self, key: &str, value: Option<String>) {
         let original = self.original(key);
-        let pending = self.changes.iter().position(|change| change.key == key);
+        let pending = self.changes.get(key);
+        let (is_pending, was_removed) = (pending.is_some(), pending.is_some_and(|change| change.value.is_none()));
         let in_place = match pending {
             // Removed before and set again: to the end, unless it is removed once more.
-            Some(at) if self.changes[at].value.is_none() => value.is_none(),
-            Some(at) => self.changes[at].in_place,
+            Some(_) if was_removed => value.is_none(),
+            Some(change) => change.in_place,
             None => original.is_some(),
         };
         let as_it_was = in_place
@@ -365,22 +380,21 @@ impl Data {
             };
         // Nothing is left to say about a key that is what it was, or that never was and is not.
         let nothing_there = original.is_none() && self.knows_all();
-        let is_sure = !self.unsure.iter().any(|unsure| unsure == key);
+        let is_sure = !self.unsure.contains(key);
         let forget = is_sure && (as_it_was || (value.is_none() && nothing_there));
-        match pending {
-            Some(at) if forget => {
-                self.changes.remove(at);
-            }
-            Some(at) if self.changes[at].value.is_none() && value.is_some() => {
-                let mut change = self.changes.remove(at);
-                change.value = value;
-                change.in_place = in_place;
-                self.changes.push(change);
-            }
-            Some(at) => self.changes[at].value = value,
-            None if forget => {}
+        // The key's own text is used again where there is one.
+        let known = if forget || (was_removed && value.is_some()) {
+            self.changes.remove(key)
+        } else {
+            None
+        };
+        if forget {
+            return;
+        }
+        match self.changes.get_mut(key).filter(|_| is_pending) {
+            Some(change) => change.value = value,
             None => self.changes.push(Change {
-                key: key.to_owned(),
+                key: known.map_or_else(|| key.to_owned(), |change| change.key),
                 value,
                 in_place,
             }),
@@ -388,7 +402,7 @@ impl Data {
     }
 
     fn changed(&self, key: &str) -> Option<&Change> {
-        self.changes.iter().find(|change| change.key == key)
+        self.changes.get(key)
     }
 
     fn original(&self, key: &str) -> Option<&str> {

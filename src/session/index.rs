@@ -1,19 +1,14 @@
 //! The members of one JSON object, found without parsing their values.
 
-use std::{
-    borrow::Cow,
-    collections::{BinaryHeap, HashMap, hash_map::Entry},
-    fmt,
-};
+use std::collections::BinaryHeap;
 
-use serde_core::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use super::{
+    scan::{NotJson, Numbers, STAND_IN, Scanner, is_lax_only, stand_in, unescape},
+    table::{FEW, Table},
+};
 
 /// Deeper than this, two values that differ in bytes count as different: telling more is not worth a deep stack.
 const MAX_COMPARED_DEPTH: usize = 128;
-
-/// Up to this many members, duplicates are looked for without an allocation.
-const FEW: usize = 64;
 
 /// A member of the text as it came.
 #[derive(Clone)]
@@ -35,7 +30,10 @@ pub(super) struct Span {
 
 /// The text is not one JSON object.
 #[derive(Debug)]
-pub(crate) struct NotAnObject;
+pub(crate) struct NotAnObject {
+    /// It is JSON but for `NaN` and the infinities, so whoever wrote it can read it.
+    pub(crate) is_lax: bool,
+}
 
 impl Member {
     pub(super) fn key<'a>(&'a self, text: &'a str) -> &'a str {
@@ -63,111 +61,74 @@ impl Span {
     pub(super) fn of(self, text: &str) -> &str {
         &text[self.start as usize..self.end as usize]
     }
-
-    /// Where `part`, a slice of `text`, stands in it.
-    fn find(text: &str, part: &str) -> Option<Self> {
-        let start = (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
-        Self::new(start, start + part.len())
-    }
 }
 
-pub(super) fn index(text: &str) -> Result<Vec<Member>, NotAnObject> {
-    // Nearly all keys are written without escapes, and are slices of the text then.
-    let mut members = match index_with(text, Plain { text }) {
-        Err(NotAnObject) if memchr::memchr(b'\\', text.as_bytes()).is_some() => index_with(text, Escaped { text })?,
-        indexed => indexed?,
-    };
+/// Finds the members of the text, and says how to find one of many by its key.
+pub(super) fn index(text: &str) -> Result<(Vec<Member>, Option<Table>), NotAnObject> {
+    let mut members = scan(text).map_err(|NotJson| NotAnObject {
+        is_lax: is_lax_only(text),
+    })?;
+    name_halves(&mut members, text);
     if members.len() <= FEW {
         merge_few(&mut members, text);
+        Ok((members, None))
     } else {
-        merge_many(&mut members, text);
+        let table = merge_many(&mut members, text);
+        Ok((members, Some(table)))
     }
+}
+
+fn scan(text: &str) -> Result<Vec<Member>, NotJson> {
+    let mut scanner = Scanner::new(text, Numbers::Json);
+    scanner.take(b'{')?;
+    let mut members = Vec::new();
+    if !scanner.takes(b'}') {
+        // Room for most sessions at once, and no more than the text could fill.
+        members.reserve_exact((text.len() / 16).clamp(1, FEW));
+        loop {
+            let name = scanner.string()?;
+            scanner.take(b':')?;
+            scanner.peek();
+            let start = scanner.at;
+            scanner.value()?;
+            let key = Span::new(name.start, name.end).ok_or(NotJson)?;
+            let half_or_key = |quoted: &str| unescape(quoted).unwrap_or_else(|| stand_in(quoted).into());
+            members.push(Member {
+                key,
+                unescaped: name.has_escapes.then(|| half_or_key(key.of(text))),
+                value: Span::new(start, scanner.at).ok_or(NotJson)?,
+                repeated: false,
+            });
+            if !scanner.takes(b',') {
+                break;
+            }
+        }
+        scanner.take(b'}')?;
+    }
+    scanner.end()?;
     Ok(members)
 }
 
-fn index_with<'t>(text: &'t str, visitor: impl Visitor<'t, Value = Vec<Member>>) -> Result<Vec<Member>, NotAnObject> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let members = deserializer.deserialize_map(visitor).map_err(|_| NotAnObject)?;
-    deserializer.end().map_err(|_| NotAnObject)?;
-    Ok(members)
-}
-
-/// Room for most sessions at once, and no more than the text could fill.
-fn room(text: &str) -> Vec<Member> {
-    Vec::with_capacity((text.len() / 16).clamp(1, FEW))
-}
-
-/// Fails at the first key with an escape.
-struct Plain<'t> {
-    text: &'t str,
-}
-
-impl<'t> Visitor<'t> for Plain<'t> {
-    type Value = Vec<Member>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
+/// Sees to it that the name which stands in for a key with half of a surrogate pair is no other member's key: it begins with one
+/// more of a character than each of these does.
+fn name_halves(members: &mut [Member], text: &str) {
+    let is_half = |member: &Member| {
+        let escaped = member.unescaped.as_deref();
+        escaped.is_some_and(|key| key.starts_with(STAND_IN)) && unescape(member.key.of(text)).is_none()
+    };
+    if !members.iter().any(is_half) {
+        return;
     }
-
-    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = room(self.text);
-        while let Some((key, value)) = map.next_entry::<&str, &RawValue>()? {
-            let (Some(key), Some(value)) = (Span::find(self.text, key), Span::find(self.text, value.get())) else {
-                return Err(outside());
-            };
-            members.push(Member {
-                key: Span {
-                    // Its quotes.
-                    start: key.start - 1,
-                    end: key.end + 1,
-                },
-                unescaped: None,
-                value,
-                repeated: false,
-            });
+    let whole_keys = members.iter().filter(|member| !is_half(member));
+    let runs = whole_keys.map(|member| member.key(text).chars().take_while(|&char| char == STAND_IN).count());
+    let prefix = String::from(STAND_IN).repeat(runs.max().unwrap_or(0));
+    for member in members {
+        if is_half(member)
+            && let Some(name) = &mut member.unescaped
+        {
+            *name = format!("{prefix}{name}").into();
         }
-        Ok(members)
     }
-}
-
-struct Escaped<'t> {
-    text: &'t str,
-}
-
-impl<'t> Visitor<'t> for Escaped<'t> {
-    type Value = Vec<Member>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = room(self.text);
-        while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-            let (key, value) = (key.get(), value.get());
-            let (Some(key_span), Some(value)) = (Span::find(self.text, key), Span::find(self.text, value)) else {
-                return Err(outside());
-            };
-            let unescaped = if memchr::memchr(b'\\', key.as_bytes()).is_some() {
-                // Half a surrogate pair, which is a key in other languages and none in Rust, is kept under a name of its own.
-                let unescaped = serde_json::from_str::<Box<str>>(key);
-                Some(unescaped.unwrap_or_else(|_| format!("\u{10ffff}{key}").into()))
-            } else {
-                None
-            };
-            members.push(Member {
-                key: key_span,
-                unescaped,
-                value,
-                repeated: false,
-            });
-        }
-        Ok(members)
-    }
-}
-
-fn outside<E: serde_core::de::Error>() -> E {
-    E::custom("a member outside of the text")
 }
 
 /// Merges duplicate keys. A bit per key seen tells most new keys apart without comparing them.
@@ -201,29 +162,26 @@ fn merge_few(members: &mut Vec<Member>, text: &str) {
     members.truncate(kept);
 }
 
-/// The same where comparing each with each would take too long.
-fn merge_many(members: &mut Vec<Member>, text: &str) {
-    let mut firsts: HashMap<&str, usize> = HashMap::with_capacity(members.len());
-    let mut repeats = Vec::new();
-    for (at, member) in members.iter().enumerate() {
-        match firsts.entry(member.key(text)) {
-            Entry::Occupied(first) => repeats.push((*first.get(), at)),
-            Entry::Vacant(place) => {
-                place.insert(at);
+/// The same where comparing each with each would take too long. The table finds the rest.
+fn merge_many(members: &mut Vec<Member>, text: &str) -> Table {
+    let mut table = Table::with_room(members.len());
+    let mut kept: usize = 0;
+    for at in 0..members.len() {
+        let key = members[at].key(text);
+        match table.find(key, |first| members[first].key(text) == key) {
+            Some(first) => {
+                let value = members[at].value;
+                members[first].repeat(value);
+            }
+            None => {
+                table.add(key, kept);
+                members.swap(kept, at);
+                kept += 1;
             }
         }
     }
-    if repeats.is_empty() {
-        return;
-    }
-    let mut dropped = vec![false; members.len()];
-    for (first, at) in repeats {
-        let value = members[at].value;
-        members[first].repeat(value);
-        dropped[at] = true;
-    }
-    let mut dropped = dropped.into_iter();
-    members.retain(|_| dropped.next() != Some(true));
+    members.truncate(kept);
+    table
 }
 
 /// The numbers from 0 up to `len` in the order of their keys, and those of equal keys in their own. By a heap, which is a tenth of
@@ -244,7 +202,7 @@ pub(super) fn same(a: &str, b: &str, depth: usize) -> bool {
     }
     match (a.as_bytes().first(), b.as_bytes().first()) {
         (Some(b'{'), Some(b'{')) => {
-            let (Ok(members), Ok(others)) = (index(a), index(b)) else {
+            let (Ok((members, _)), Ok((others, _))) = (index(a), index(b)) else {
                 return false;
             };
             let order = in_order(members.len(), &|at| members[at].key(a));
@@ -256,27 +214,35 @@ pub(super) fn same(a: &str, b: &str, depth: usize) -> bool {
                 })
         }
         (Some(b'['), Some(b'[')) => {
-            let (Ok(items), Ok(others)) = (
-                serde_json::from_str::<Vec<&RawValue>>(a),
-                serde_json::from_str::<Vec<&RawValue>>(b),
-            ) else {
+            let (Ok(items), Ok(others)) = (items(a), items(b)) else {
                 return false;
             };
-            items.len() == others.len()
-                && items
-                    .iter()
-                    .zip(&others)
-                    .all(|(x, y)| same(x.get(), y.get(), depth + 1))
+            items.len() == others.len() && items.iter().zip(&others).all(|(x, y)| same(x, y, depth + 1))
         }
         (Some(b'"'), Some(b'"')) if a.contains('\\') || b.contains('\\') => {
-            match (
-                serde_json::from_str::<Cow<'_, str>>(a),
-                serde_json::from_str::<Cow<'_, str>>(b),
-            ) {
-                (Ok(a), Ok(b)) => a == b,
-                _ => false,
-            }
+            matches!((unescape(a), unescape(b)), (Some(a), Some(b)) if a == b)
         }
         _ => false,
     }
+}
+
+/// The texts of an array's items.
+fn items(text: &str) -> Result<Vec<&str>, NotJson> {
+    let mut scanner = Scanner::new(text, Numbers::Json);
+    scanner.take(b'[')?;
+    let mut items = Vec::new();
+    if !scanner.takes(b']') {
+        loop {
+            scanner.peek();
+            let start = scanner.at;
+            scanner.value()?;
+            items.push(&text[start..scanner.at]);
+            if !scanner.takes(b',') {
+                break;
+            }
+        }
+        scanner.take(b']')?;
+    }
+    scanner.end()?;
+    Ok(items)
 }

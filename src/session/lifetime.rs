@@ -45,8 +45,17 @@ impl Lifetime {
         }
     }
 
+    /// One or the other, as a format has it.
+    pub(crate) fn check_as(&self, whole_seconds: bool, meta: &Meta, now: Millis) -> Result<(), Reject> {
+        if whole_seconds {
+            self.check_whole_seconds(meta, now)
+        } else {
+            self.check(meta, now)
+        }
+    }
+
     /// The same where times are whole seconds and the future is not forgiven, as in itsdangerous.
-    pub(crate) fn check_whole_seconds(&self, meta: &Meta, now: Millis) -> Result<(), Reject> {
+    fn check_whole_seconds(&self, meta: &Meta, now: Millis) -> Result<(), Reject> {
         if self.never {
             return Err(Reject::Expired);
         }
@@ -90,7 +99,7 @@ impl Lifetime {
         let (Some(issued), Some(age)) = (meta.issued, self.effective_max_age(meta)) else {
             return false;
         };
-        // A session whose own lifetime is shorter than the interval would expire in use.
+        // A session may have asked for less time than the interval is long, and must not end while it is used.
         let interval = self.refresh_interval.filter(|&interval| interval < age);
         let interval = interval.unwrap_or(age / REFRESH_PARTS);
         // Where the absolute lifetime ends sooner, a refresh gains nothing.

@@ -1,5 +1,6 @@
 //! What a session is: the handle that handlers hold, its data, and how long it lasts.
 
+mod changes;
 mod commit;
 mod data;
 mod id;
@@ -9,14 +10,17 @@ mod lifetime;
 mod order;
 mod payload;
 mod reason;
+mod scan;
 mod shared;
 mod small_text;
 mod source;
 mod state;
 mod stored;
+mod table;
 mod text;
 mod turn;
 mod values;
+mod write;
 
 use std::{
     fmt,
@@ -37,6 +41,7 @@ pub(crate) use self::{
     shared::Shared,
     source::{Action, Opened, Sealed, Source},
     stored::{Behind, Stored},
+    write::to_json as json_of,
 };
 pub use self::{
     id::{ParseSessionIdError, SessionId},
@@ -141,10 +146,14 @@ impl Session {
 
     /// Sets the value under `key`. A new key comes after all others; a known one keeps its place.
     ///
+    /// JSON has one word for `None`, `()` and `Some(None)`: each is `null`, is there for [`contains_key`](Self::contains_key), and
+    /// is read as `Option<T>`, which is `None` then.
+    ///
     /// # Errors
     ///
-    /// [`Error::Serialize`] if the value cannot be written as JSON, [`Error::HeadersSent`] if it is too late. The session
-    /// stays as it is.
+    /// [`Error::Serialize`] if the value cannot be written as JSON so that it can be read again: `NaN`, the infinities, map keys
+    /// that are neither text nor numbers, and what nests deeper than 127 levels. [`Error::Unreadable`] if it would take the place
+    /// of a session that only other software can read, [`Error::HeadersSent`] if it is too late. The session stays as it is.
     pub fn insert<T: Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
         let value = to_json(key, &value)?;
         self.shared.change_data(|state| state.data.set(key, value))
@@ -229,7 +238,7 @@ impl Session {
     ///
     /// [`Error::HeadersSent`] if it is too late.
     pub fn clear(&self) -> Result<(), Error> {
-        self.shared.change_data(state::State::clear)
+        self.shared.change_or_end(state::State::clear)
     }
 
     /// Reads the whole session as one map or struct: `to_map::<BTreeMap<String, serde_json::Value>>()`.
@@ -422,7 +431,7 @@ impl Session {
     ///
     /// [`Error::HeadersSent`] if it is too late.
     pub fn destroy(&self) -> Result<(), Error> {
-        self.shared.change_data(state::State::destroy)
+        self.shared.change_or_end(state::State::destroy)
     }
 
     /// Gives this session a lifetime of its own, in whole seconds, at least one and at most the layer's
@@ -613,7 +622,7 @@ fn parse<T: DeserializeOwned>(key: &str, json: &str) -> Result<T, Error> {
 }
 
 fn to_json<T: Serialize>(key: &str, value: &T) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(|error| Error::Serialize {
+    write::to_json(value).map_err(|error| Error::Serialize {
         key: key.to_owned(),
         reason: not_written(&error),
     })

@@ -45,12 +45,20 @@ impl Payload {
     /// A payload of this JSON text, about which nothing else is known.
     ///
     /// Whether the text is one JSON object is checked by the layer: if not, the cookie is
-    /// [`Malformed`](crate::Reject::Malformed).
+    /// [`Malformed`](crate::Reject::Malformed), or [`Unreadable`](crate::Reject::Unreadable) if it is JSON but for `NaN` and
+    /// the infinities.
     pub fn new(json: impl Into<String>) -> Self {
         Self {
             json: json.into(),
             meta: Meta::default(),
         }
+    }
+
+    /// A payload that is authentic and that no text of JSON can represent: [`Reject::Unreadable`](crate::Reject::Unreadable),
+    /// unless its time is over. Set its times as those of any other.
+    pub fn unreadable() -> Self {
+        // Which is no JSON, and no mistake of whoever wrote it.
+        Self::new("NaN")
     }
 
     /// Sets the random id of the session (16 bytes).

@@ -113,6 +113,10 @@ pub(crate) fn not_written(error: &serde_json::Error) -> String {
         "it has a map whose keys are not strings: use strings, numbers or booleans as keys, or keep a list of pairs"
     } else if message.starts_with("float key must be finite") {
         "it has a map with a key that is NaN or an infinity, which JSON has no text for: leave it out"
+    } else if message.starts_with("it holds NaN") {
+        "it holds NaN or an infinity, for which JSON has no number: leave it out, or keep it as text"
+    } else if message.starts_with("it nests deeper") {
+        "it nests deeper than 127 levels, so it could not be read again: keep it flatter"
     } else {
         "its own `Serialize` refused: serialise it by itself to see why"
     }

@@ -74,12 +74,19 @@ impl<S: Source + ?Sized> Shared<S> {
         if state.sealed {
             return Err(Error::HeadersSent);
         }
+        state.check_readable()?;
         state.revision += 1;
         Ok(change(&mut state))
     }
 
     /// The one way in for changes that a store can keep even after the response has left.
     pub(crate) fn change_data<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
+        self.opened()?.check_readable()?;
+        self.change_or_end(change)
+    }
+
+    /// The same for what may end a session that cannot be read.
+    pub(crate) fn change_or_end<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
         let mut state = self.opened()?;
         if state.sealed {
             if !state.stored.is_held() {

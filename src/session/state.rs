@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(crate) known: bool,
     pub(super) present: bool,
     pub(crate) rejected: Option<Reject>,
+    /// A session came that only others can read, and it was not given up.
+    unreadable: bool,
     pub(crate) data: Data,
     pub(crate) meta: Meta,
     /// To be written even if the data is what it was.
@@ -45,6 +47,7 @@ impl State {
         self.opened = true;
         self.present = opened.present;
         self.rejected = opened.rejected;
+        self.unreadable = opened.rejected == Some(Reject::Unreadable);
         self.stored = opened.stored;
         if let Some((base, meta)) = opened.session {
             self.known = true;
@@ -55,7 +58,17 @@ impl State {
         }
     }
 
+    /// Whether a write would destroy nothing but what can be read.
+    pub(super) fn check_readable(&self) -> Result<(), Error> {
+        if self.unreadable {
+            Err(Error::Unreadable)
+        } else {
+            Ok(())
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
+        self.unreadable = false;
         self.data.clear();
         // What is set from here on says nothing about who was authenticated before.
         let was_authenticated = self.meta.authenticated.take().is_some();
@@ -66,6 +79,7 @@ impl State {
     }
 
     pub(crate) fn destroy(&mut self) {
+        self.unreadable = false;
         self.stored.destroy();
         self.life = self.life.wrapping_add(1);
         self.data = Data::default();
@@ -152,7 +166,7 @@ impl State {
         let after = |last: Millis| last.saturating_add(1).min(latest);
         let issued = self.meta.issued.map_or(now, |last| now.max(after(last)));
         let payload = Payload {
-            json: self.data.to_json(),
+            json: self.data.to_cookie(),
             meta: Meta {
                 issued: Some(issued),
                 ..self.meta

@@ -1,6 +1,9 @@
 //! The text of one JSON object, and where its members stand.
 
-use super::index::{Member, NotAnObject, Span, index};
+use super::{
+    index::{Member, NotAnObject, Span, index},
+    table::{FEW, Table},
+};
 
 /// A text that is indexed once and never changed.
 #[derive(Clone, Default)]
@@ -8,15 +11,21 @@ pub(crate) struct Text {
     /// Empty for no object at all.
     json: String,
     members: Vec<Member>,
+    /// Where the keys of more than a few members stand, if these are not in the order of their keys.
+    table: Option<Box<Table>>,
 }
 
 impl Text {
     /// Of a key that stands in the text twice, the last value counts, in the first one's place.
     pub(super) fn parse(json: String) -> Result<Self, NotAnObject> {
         // Spans are of 4 bytes.
-        u32::try_from(json.len()).map_err(|_| NotAnObject)?;
-        let members = index(&json)?;
-        Ok(Self { json, members })
+        u32::try_from(json.len()).map_err(|_| NotAnObject { is_lax: false })?;
+        let (members, table) = index(&json)?;
+        Ok(Self {
+            json,
+            members,
+            table: table.map(Box::new),
+        })
     }
 
     /// No object at all.
@@ -24,6 +33,7 @@ impl Text {
         Self {
             json: String::new(),
             members: Vec::new(),
+            table: None,
         }
     }
 
@@ -34,10 +44,11 @@ impl Text {
         Self {
             json,
             members: Vec::with_capacity(members),
+            table: None,
         }
     }
 
-    /// Adds a member after all others; no key may come twice.
+    /// Adds a member after all others, of which the keys must come before its own.
     pub(super) fn push(&mut self, key: &str, json: &str) {
         let whole = self.json.len();
         self.json.pop();
@@ -80,14 +91,26 @@ impl Text {
         &self.json
     }
 
+    /// Whether a key stands in the text more than once.
+    pub(super) fn repeats(&self) -> bool {
+        self.members.iter().any(|member| member.repeated)
+    }
+
     pub(super) fn members(&self) -> &[Member] {
         &self.members
     }
 
     /// The JSON text under `key`.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
-        let member = self.members.iter().find(|member| member.key(&self.json) == key)?;
-        Some(member.value.of(&self.json))
+        let found = match &self.table {
+            Some(table) => table.find(key, |at| self.members[at].key(&self.json) == key),
+            None if self.members.len() <= FEW => self.members.iter().position(|member| member.key(&self.json) == key),
+            None => self
+                .members
+                .binary_search_by(|member| member.key(&self.json).cmp(key))
+                .ok(),
+        };
+        Some(self.members[found?].value.of(&self.json))
     }
 
     /// Keys and JSON texts.

@@ -43,7 +43,7 @@ impl Difference {
         ),
         (
             Self::NotJson,
-            "`NaN` and `Infinity` are not JSON: a session that holds one is rejected",
+            "`NaN` and `Infinity` are not JSON: a session that holds one is rejected as [unreadable](crate::Reject::Unreadable)",
         ),
         (
             Self::Encoding,

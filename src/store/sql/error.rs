@@ -116,12 +116,7 @@ pub(super) fn store(failure: Failure) -> Error {
     } else if is_pooled(&error) {
         Error::store(Pooled(Cause::new(error.into())))
     } else if is_bad_value(&error) {
-        // The server's own words may quote the value.
-        Error::value(
-            "",
-            "the database refused a value or a label as too large, or for a character that it cannot keep: keep less in one \
-             value, raise its limit (`max_allowed_packet` in MySQL), or use a database in UTF-8",
-        )
+        bad_value()
     } else {
         Error::store(error)
     }
@@ -132,6 +127,15 @@ fn is_missing_table(error: &sqlx::Error) -> bool {
         // PostgreSQL and MySQL by their SQLSTATE; SQLite has no code of its own for it.
         matches!(error.code().as_deref(), Some("42P01" | "42S02")) || error.message().starts_with("no such table")
     })
+}
+
+/// The server's own words may quote the value, so they are left out.
+pub(super) fn bad_value() -> Error {
+    Error::value(
+        "",
+        "the database refused a value or a label as too large, or for a character that it cannot keep: keep less in one \
+         value, raise its limit (`max_allowed_packet` in MySQL), or use a database in UTF-8",
+    )
 }
 
 /// Whether the database works and only what it was given does not fit: a character (22021, 22P05), a length (22001), a size.

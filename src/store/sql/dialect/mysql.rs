@@ -35,10 +35,10 @@ const SET_UP: [&str; 2] = [
 ];
 
 /// What a statement takes besides a value.
-const OVERHEAD: u64 = 1_024;
+const OVERHEAD: u64 = 256;
 
-/// So much each server takes at once.
-const ALWAYS: u64 = 512 << 10;
+/// So much each server takes at once, and not less.
+const ALWAYS: u64 = 1_024;
 
 const NO_AUTOCOMMIT: &str = "`autocommit` is off for the connections of this pool, so a logout would be rolled back when its \
                              connection is closed: set `autocommit = 1` in the pool's `after_connect`, or let \
@@ -78,8 +78,8 @@ impl Server {
         }
     }
 
-    /// Finds a value that is larger than the server takes at once, and says how much that is. It would hang up on it. Only
-    /// for a large one the server is asked, each time, since somebody may have allowed more.
+    /// Finds a value that is larger than the server takes at once, and says how much that is. The server is asked each time,
+    /// since it may have been allowed more.
     pub(in crate::store::sql) async fn too_large<'a>(
         &self,
         values: impl Iterator<Item = (&'a str, &'a str)>,

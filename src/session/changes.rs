@@ -1,0 +1,140 @@
+//! What was done to the keys of a session, in the order in which it was done.
+
+use super::table::{FEW, Table};
+
+/// One entry per changed key. Each step takes the same time however many there are.
+#[derive(Clone, Default)]
+pub(super) struct Changes {
+    /// `None`: removed since.
+    entries: Vec<Option<Change>>,
+    len: usize,
+    /// Where there are more than a few.
+    table: Option<Box<Table>>,
+}
+
+#[derive(Clone)]
+pub(super) struct Change {
+    pub(super) key: String,
+    /// `None`: removed.
+    pub(super) value: Option<String>,
+    /// It takes the place of the member it replaces. Otherwise it comes after all others, as in a dictionary from which
+    /// a key was removed and set again.
+    pub(super) in_place: bool,
+}
+
+impl Changes {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Change> {
+        self.entries[self.position(key)?].as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Change> {
+        let at = self.position(key)?;
+        self.entries[at].as_mut()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Change> {
+        self.entries.iter().flatten()
+    }
+
+    /// Adds a change of a key that has none, after all others.
+    pub(super) fn push(&mut self, change: Change) {
+        let at = self.entries.len();
+        if let Some(table) = self.table.as_mut().filter(|table| !table.is_full()) {
+            table.add(&change.key, at);
+            self.entries.push(Some(change));
+        } else {
+            self.entries.push(Some(change));
+            if at >= FEW {
+                self.tidy();
+            }
+        }
+        self.len += 1;
+    }
+
+    /// Takes the change of a key out.
+    pub(super) fn remove(&mut self, key: &str) -> Option<Change> {
+        let at = self.position(key)?;
+        self.len -= 1;
+        if self.table.is_none() {
+            return self.entries.remove(at);
+        }
+        self.entries[at].take()
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Closes the gaps, and makes a table with room for as many again.
+    fn tidy(&mut self) {
+        self.entries.retain(Option::is_some);
+        let mut table = Table::with_room(2 * self.entries.len());
+        for (at, change) in self.entries.iter().flatten().enumerate() {
+            table.add(&change.key, at);
+        }
+        self.table = Some(Box::new(table));
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        let is_it = |at: usize| {
+            let change = self.entries.get(at).and_then(Option::as_ref);
+            change.is_some_and(|change| change.key == key)
+        };
+        match &self.table {
+            Some(table) => table.find(key, is_it),
+            None => (0..self.entries.len()).find(|&at| is_it(at)),
+        }
+    }
+}
+
+impl IntoIterator for Changes {
+    type Item = Change;
+    type IntoIter = std::iter::Flatten<std::vec::IntoIter<Option<Change>>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(key: usize) -> Change {
+        Change {
+            key: key.to_string(),
+            value: None,
+            in_place: false,
+        }
+    }
+
+    #[test]
+    fn many_changes_are_what_few_are() {
+        let mut changes = Changes::default();
+        let mut plain: Vec<usize> = Vec::new();
+        for round in 0..2000 {
+            let key = round * 7919 % 311;
+            let was_there = plain.iter().position(|&other| other == key);
+            assert_eq!(changes.get(&key.to_string()).is_some(), was_there.is_some());
+            if let Some(at) = was_there {
+                plain.remove(at);
+                assert_eq!(changes.remove(&key.to_string()).unwrap().key, key.to_string());
+            }
+            if was_there.is_none() || round % 3 > 0 {
+                plain.push(key);
+                changes.push(change(key));
+            }
+            assert_eq!(changes.len(), plain.len());
+        }
+        let keys: Vec<_> = changes.into_iter().map(|change| change.key).collect();
+        assert_eq!(keys, plain.iter().map(usize::to_string).collect::<Vec<_>>());
+    }
+}
