@@ -125,7 +125,8 @@ mod sqlite {
         writable.migrate().await.unwrap();
         let ticket = create(&writable, 1).await;
         let url = format!("sqlite:{}?mode=ro", path.display());
-        // Refused where the program starts; but a pool of the application's own may be so all the same.
+        // Refused where the program starts; but a pool of the application's own may be so all the
+        // same.
         assert!(matches!(
             SqlStore::connect(&url).await,
             Err(http_session::Error::Config { .. })

@@ -1,4 +1,5 @@
-//! Work over everything: page by page, each with an end, and nothing that is in the way stops the rest.
+//! Work over everything: page by page, each with an end, and nothing that is in the way stops the
+//! rest.
 
 use std::{
     sync::atomic::Ordering::SeqCst,
@@ -134,7 +135,8 @@ async fn logged_in_later(store: &SqlStore, number: u64) {
     }
 }
 
-/// 16 clients log in without pause; whoever ends all of them leaves none that had begun, and nobody is locked out.
+/// 16 clients log in without pause; whoever ends all of them leaves none that had begun, and nobody
+/// is locked out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_b8_an_end_among_logins_leaves_none() {
     for (_, server) in servers() {

@@ -10,8 +10,8 @@ use crate::{
     },
 };
 
-/// The longest session key, in bytes: it is in an index, whose entries PostgreSQL limits to 2,704 bytes and MySQL to 3,072.
-/// The same for all engines, so that one can be changed for another.
+/// The longest session key, in bytes: it is in an index, whose entries PostgreSQL limits to 2,704
+/// bytes and MySQL to 3,072. The same for all engines, so that one can be changed for another.
 const LONGEST_NAME: usize = 2_048;
 
 /// An index has no room for longer ones, and an engine must not cut them off.
@@ -26,8 +26,9 @@ fn check<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
 }
 
 impl SqlStore {
-    /// The error that a step with values failed with. A value that MySQL takes in no packet has it hang up, and its reason is
-    /// often lost on the way, so the limit is asked for; a step that succeeds pays nothing for it.
+    /// The error that a step with values failed with. A value that MySQL takes in no packet has it
+    /// hang up, and its reason is often lost on the way, so the limit is asked for; a step that
+    /// succeeds pays nothing for it.
     async fn failed<'a>(&self, failure: error::Failure, values: impl Iterator<Item = (&'a str, &'a str)>) -> Error {
         #[cfg(feature = "mysql")]
         if let Engine::MySql(server) = &self.engine

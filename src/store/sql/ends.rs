@@ -1,5 +1,5 @@
-//! What ends many sessions: page by page, each with a time of its own, so that nobody waits for long, and what is in the way
-//! of one page is in the way of no other.
+//! What ends many sessions: page by page, each with a time of its own, so that nobody waits for
+//! long, and what is in the way of one page is in the way of no other.
 
 use std::{future::Future, io, time::Duration};
 
@@ -85,7 +85,8 @@ pub(super) async fn delete_of<E: Engine>(engine: &E, owner: &OwnerId, which: &Wh
         Which::AllBut(kept) => Some(kept),
         Which::All => None,
     };
-    // First of all no login that is on its way comes through any more; those that came before can be seen from here on.
+    // First of all no login that is on its way comes through any more; those that came before can
+    // be seen from here on.
     let logins = in_time(carried_out(engine, Twice::Same, |_| end_logins(engine, owner, now))).await?;
     delete_pages(engine, &Ending::Of { owner, logins, kept }).await
 }
@@ -169,8 +170,8 @@ impl Ending<'_> {
     }
 }
 
-/// Deletes them, page by page. What a page could not do, perhaps since another transaction holds a session of it, is done one
-/// by one when all other pages are done.
+/// Deletes them, page by page. What a page could not do, perhaps since another transaction holds a
+/// session of it, is done one by one when all other pages are done.
 async fn delete_pages<E: Engine>(engine: &E, ending: &Ending<'_>) -> Result<u64> {
     let (mut all, mut left) = (0, Vec::new());
     let mut place = ending.start();

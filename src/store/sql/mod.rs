@@ -109,12 +109,14 @@ use crate::error::Error;
 /// `SqlStore::from(pool)` takes a `SqlitePool`, a `PgPool` or a `MySqlPool` of sqlx 0.9 as it is. Turning off
 /// `test_before_acquire` saves a round trip for each step, as [`connect`](Self::connect) does. A SQLite pool must
 /// have `foreign_keys` on, as is sqlx's default, and should have `journal_mode` WAL and few connections: all of them write.
-/// A MySQL pool must have `autocommit` on, which is asked of the first connection; `connect` sets it.
+/// A MySQL pool must have `autocommit` on, which is asked of the first connection; `connect` sets
+/// it.
 ///
 /// # Poolers
 ///
-/// `PgBouncer` in session or transaction mode may stand before PostgreSQL: `connect` notices it and prepares nothing then; for
-/// an existing pool say [`unprepared`](Self::unprepared). Statement mode has no transactions, so it does not work.
+/// `PgBouncer` in session or transaction mode may stand before PostgreSQL: `connect` notices it and
+/// prepares nothing then; for an existing pool say [`unprepared`](Self::unprepared). Statement mode
+/// has no transactions, so it does not work.
 ///
 /// # TLS
 ///
@@ -126,10 +128,11 @@ use crate::error::Error;
 ///
 /// # Limits
 ///
-/// A session key may have 2,048 bytes; beyond that `apply` and `create` of the [store](super::Store)
-/// answer [`Error::Value`]. So they do for a value above MySQL's `max_allowed_packet` (16 MB by
-/// default). Keys, values, owners and labels are bytes to each engine: they come back as they were,
-/// and are told apart as in Rust, whatever the database's encoding and collation.
+/// A session key may have 2,048 bytes; beyond that `apply` and `create` of the
+/// [store](super::Store) answer [`Error::Value`]. So they do for a value above MySQL's
+/// `max_allowed_packet` (16 MB by default). Keys, values, owners and labels are bytes to each
+/// engine: they come back as they were, and are told apart as in Rust, whatever the database's
+/// encoding and collation.
 ///
 /// # Errors
 ///
@@ -161,8 +164,9 @@ impl SqlStore {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for a URL of another kind, or of an engine whose feature is off, or of a SQLite database without a name
-    /// or for reading only; [`Error::Store`] if the database cannot be reached, or its file not be written to.
+    /// [`Error::Config`] for a URL of another kind, or of an engine whose feature is off, or of a
+    /// SQLite database without a name or for reading only; [`Error::Store`] if the database cannot
+    /// be reached, or its file not be written to.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let tables = Tables::default();
         let engine = match url.split(':').next() {
@@ -195,12 +199,13 @@ impl SqlStore {
         Ok(Self { engine })
     }
 
-    /// Opens a SQLite file, and makes it if there is none. Its folder must be there. No name has a meaning of its own: `:memory:`
-    /// is a file of this name.
+    /// Opens a SQLite file, and makes it if there is none. Its folder must be there. No name has a
+    /// meaning of its own: `:memory:` is a file of this name.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for an empty path; [`Error::Store`] if the file cannot be opened or not be written to.
+    /// [`Error::Config`] for an empty path; [`Error::Store`] if the file cannot be opened or not be
+    /// written to.
     #[cfg(feature = "sqlite")]
     pub async fn sqlite(path: impl AsRef<std::path::Path>) -> Result<Self, Error> {
         if path.as_ref().as_os_str().is_empty() {
@@ -224,12 +229,13 @@ impl SqlStore {
         Ok(self)
     }
 
-    /// Sends PostgreSQL each statement as one text, with nothing prepared: for a pool whose connections go through a pooler
-    /// such as `PgBouncer` in transaction mode, which lends each transaction another connection of the server. Values go as
-    /// hexadecimal digits then, twice as long, and the server plans each statement anew; round trips are the same.
+    /// Sends PostgreSQL each statement as one text, with nothing prepared: for a pool whose
+    /// connections go through a pooler such as `PgBouncer` in transaction mode, which lends each
+    /// transaction another connection of the server. Values go as hexadecimal digits then, twice as
+    /// long, and the server plans each statement anew; round trips are the same.
     ///
-    /// [`connect`](Self::connect) notices such a pooler and does this by itself, unless the pooler passes on
-    /// `extra_float_digits`. Other engines know no difference.
+    /// [`connect`](Self::connect) notices such a pooler and does this by itself, unless the pooler
+    /// passes on `extra_float_digits`. Other engines know no difference.
     #[must_use]
     pub fn unprepared(mut self) -> Self {
         match &mut self.engine {
