@@ -125,7 +125,8 @@ mod sqlite {
         writable.migrate().await.unwrap();
         let ticket = create(&writable, 1).await;
         let url = format!("sqlite:{}?mode=ro", path.display());
-        // Refused where the program starts; but a pool of the application's own may be so all the same.
+        // Refused where the program starts; but a pool of the application's own may be so all the
+        // same.
         assert!(matches!(
             SqlStore::connect(&url).await,
             Err(http_session::Error::Config { .. })
@@ -176,13 +177,11 @@ mod sqlite {
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod servers {
     use std::{
-        io::{Read as _, Write as _},
-        net::{Shutdown, TcpListener, TcpStream},
+        net::TcpListener,
         sync::{
             Arc,
-            atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+            atomic::{AtomicU64, Ordering::SeqCst},
         },
-        thread,
         time::Duration,
     };
 
@@ -191,7 +190,7 @@ mod servers {
 
     use crate::{
         daemon,
-        sql_servers::{Kind, Server},
+        sql_servers::{Kind, Line, Server},
         sql_suite::{NOW, create, live, open, set, source, ticket},
     };
 
@@ -217,51 +216,6 @@ mod servers {
         row_37_a_server_that_is_gone_is_an_error_and_the_store_works_when_it_is_back,
         row_37_a_silent_server_keeps_no_place_in_the_pool
     );
-
-    /// Passes on what comes, unless it is told to be silent: then it keeps it.
-    struct Line {
-        port: u16,
-        silent: Arc<AtomicBool>,
-    }
-
-    impl Line {
-        fn to(port: u16) -> Self {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let line = Self {
-                port: listener.local_addr().unwrap().port(),
-                silent: Arc::new(AtomicBool::new(false)),
-            };
-            let silent = Arc::clone(&line.silent);
-            // Ends with the process.
-            thread::spawn(move || {
-                for near in listener.incoming().flatten() {
-                    let Ok(far) = TcpStream::connect(("127.0.0.1", port)) else {
-                        continue;
-                    };
-                    for (mut from, mut to) in [
-                        (near.try_clone().unwrap(), far.try_clone().unwrap()),
-                        (far.try_clone().unwrap(), near.try_clone().unwrap()),
-                    ] {
-                        let silent = Arc::clone(&silent);
-                        thread::spawn(move || {
-                            let mut bytes = [0; 4096];
-                            while let Ok(count @ 1..) = from.read(&mut bytes) {
-                                // What came while it was silent is lost, and with it the connection.
-                                if silent.load(SeqCst) {
-                                    continue;
-                                }
-                                if to.write_all(&bytes[..count]).is_err() {
-                                    break;
-                                }
-                            }
-                            let _ = to.shutdown(Shutdown::Both);
-                        });
-                    }
-                }
-            });
-            line
-        }
-    }
 
     mod run {
         use super::*;

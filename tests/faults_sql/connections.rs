@@ -50,7 +50,8 @@ async fn end_connections(kind: Kind, raw: &Raw) {
     while raw.number(ids).await > 0 {}
 }
 
-/// Each of a pool's connections is ended by the server, and the next step of each kind does its work.
+/// Each of a pool's connections is ended by the server, and the next step of each kind does its
+/// work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_f9_a_step_of_each_kind_goes_on_after_connections_were_ended() {
     for (kind, server) in servers() {
@@ -157,8 +158,8 @@ async fn fault_f4_connections_that_remember_another_schema() {
     }
 }
 
-/// Callers hang up in the middle of each kind of step, again and again: the pool keeps its connections, and they are as clean as
-/// they were.
+/// Callers hang up in the middle of each kind of step, again and again: the pool keeps its
+/// connections, and they are as clean as they were.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_b1_callers_who_hang_up_cost_no_connection() {
     for (kind, server) in servers() {
@@ -206,7 +207,8 @@ async fn first_ids(kind: Kind, raw: &Raw) -> i64 {
     }
 }
 
-/// A transaction whose caller hung up is rolled back and holds no lock, and its connection is used again.
+/// A transaction whose caller hung up is rolled back and holds no lock, and its connection is used
+/// again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_b1_a_transaction_that_nobody_waits_for_is_rolled_back() {
     for (kind, server) in servers() {

@@ -15,6 +15,8 @@ mod sql_suite;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod connections;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
+mod ends;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod kinds;
 #[cfg(feature = "postgres")]
 mod pooler;

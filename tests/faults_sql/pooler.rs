@@ -1,4 +1,4 @@
-//! PostgreSQL behind PgBouncer, as Debian has it.
+//! PostgreSQL behind `PgBouncer`, as Debian has it.
 
 use std::fs;
 

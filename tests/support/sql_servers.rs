@@ -3,13 +3,16 @@
 
 use std::{
     fs, io,
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpListener, TcpStream},
     os::unix::{fs::chown, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
         Arc, Mutex, Weak,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, Ordering::SeqCst},
     },
+    thread,
 };
 
 use crate::daemon::{self, Daemon, Folder};
@@ -138,7 +141,7 @@ impl Server {
 
     fn answers(&self, begun: u64) -> bool {
         if self.kind == Kind::MariaDb {
-            return std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok();
+            return TcpStream::connect(("127.0.0.1", self.port)).is_ok();
         }
         // It listens before it is ready, and says so in its log.
         let log = fs::read(self.log()).unwrap_or_default();
@@ -194,6 +197,55 @@ pub fn as_nobody(program: &Path, folder: &Path) -> Command {
         command.uid(NOBODY).gid(NOBODY);
     }
     command
+}
+
+/// Passes on what comes, unless it is told to be silent: then it keeps it.
+pub struct Line {
+    pub port: u16,
+    pub silent: Arc<AtomicBool>,
+    /// How many bytes came through, both ways.
+    pub bytes: Arc<AtomicU64>,
+}
+
+impl Line {
+    pub fn to(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let line = Self {
+            port: listener.local_addr().unwrap().port(),
+            silent: Arc::default(),
+            bytes: Arc::default(),
+        };
+        let (silent, passed) = (Arc::clone(&line.silent), Arc::clone(&line.bytes));
+        // Ends with the process.
+        thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                let Ok(far) = TcpStream::connect(("127.0.0.1", port)) else {
+                    continue;
+                };
+                for (mut from, mut to) in [
+                    (near.try_clone().unwrap(), far.try_clone().unwrap()),
+                    (far.try_clone().unwrap(), near.try_clone().unwrap()),
+                ] {
+                    let (silent, passed) = (Arc::clone(&silent), Arc::clone(&passed));
+                    thread::spawn(move || {
+                        let mut bytes = [0; 4096];
+                        while let Ok(count @ 1..) = from.read(&mut bytes) {
+                            // What came while it was silent is lost, and with it the connection.
+                            if silent.load(SeqCst) {
+                                continue;
+                            }
+                            passed.fetch_add(count as u64, SeqCst);
+                            if to.write_all(&bytes[..count]).is_err() {
+                                break;
+                            }
+                        }
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+            }
+        });
+        line
+    }
 }
 
 /// The database itself, behind the store's back.

@@ -10,8 +10,8 @@ use crate::{
     },
 };
 
-/// The longest session key, in bytes: it is in an index, whose entries PostgreSQL limits to 2,704 bytes and MySQL to 3,072.
-/// The same for all engines, so that one can be changed for another.
+/// The longest session key, in bytes: it is in an index, whose entries PostgreSQL limits to 2,704
+/// bytes and MySQL to 3,072. The same for all engines, so that one can be changed for another.
 const LONGEST_NAME: usize = 2_048;
 
 /// An index has no room for longer ones, and an engine must not cut them off.
@@ -25,20 +25,26 @@ fn check<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
     Ok(())
 }
 
-#[cfg(feature = "mysql")]
-async fn check_sizes<'a>(
-    server: &super::dialect::mysql::Server,
-    values: impl Iterator<Item = (&'a str, &'a str)>,
-) -> Result<(), Error> {
-    match server.too_large(values).await.map_err(error::store)? {
-        None => Ok(()),
-        Some((key, most)) => Err(Error::value(
-            key,
-            format!(
-                "it is larger than the {most} bytes that the server takes at once: keep less in one value, or raise its \
-                 `max_allowed_packet`"
-            ),
-        )),
+impl SqlStore {
+    /// The error that a step with values failed with. A value that MySQL takes in no packet has it
+    /// hang up, and its reason is often lost on the way, so the limit is asked for; a step that
+    /// succeeds pays nothing for it.
+    async fn failed<'a>(&self, failure: error::Failure, values: impl Iterator<Item = (&'a str, &'a str)>) -> Error {
+        #[cfg(feature = "mysql")]
+        if let Engine::MySql(server) = &self.engine
+            && let Ok(Some((key, most))) = server.too_large(values).await
+        {
+            return Error::value(
+                key,
+                format!(
+                    "it is larger than the {most} bytes that the server takes at once: keep less in one value, or raise its \
+                     `max_allowed_packet`"
+                ),
+            );
+        }
+        #[cfg(not(feature = "mysql"))]
+        drop(values);
+        error::store(failure)
     }
 }
 
@@ -49,35 +55,38 @@ impl Store for SqlStore {
 
     async fn create(&self, id: &SessionId, record: &Record, login: Option<&Login>, now: u64) -> Result<Created, Error> {
         check(record.values.iter().map(|(name, _)| name))?;
-        match &self.engine {
+        let done = match &self.engine {
             #[cfg(feature = "postgres")]
             Engine::Postgres(server) => server.create(id, record, login, now).await,
             #[cfg(feature = "sqlite")]
             Engine::Sqlite(file) => steps::create(file, id, record, login, now).await,
             #[cfg(feature = "mysql")]
-            Engine::MySql(server) => {
-                check_sizes(server, record.values.iter()).await?;
-                steps::create(server, id, record, login, now).await
-            }
+            Engine::MySql(server) => steps::create(server, id, record, login, now).await,
+        };
+        match done {
+            Ok(done) => Ok(done),
+            Err(failure) => Err(self.failed(failure, record.values.iter()).await),
         }
-        .map_err(error::store)
     }
 
     async fn apply(&self, ticket: &HashedTicket, changes: &Changes, now: u64) -> Result<Applied, Error> {
         check(changes.set.iter().map(|(name, _)| name.as_str()))?;
-        match &self.engine {
+        let done = match &self.engine {
             #[cfg(feature = "postgres")]
             Engine::Postgres(server) => server.apply(ticket, changes, now).await,
             #[cfg(feature = "sqlite")]
             Engine::Sqlite(file) => steps::apply(file, ticket, changes, now).await,
             #[cfg(feature = "mysql")]
-            Engine::MySql(server) => {
+            Engine::MySql(server) => steps::apply(server, ticket, changes, now).await,
+        };
+        match done {
+            Ok(done) => Ok(done),
+            Err(failure) => {
                 let set = changes.set.iter();
-                check_sizes(server, set.map(|(key, json)| (key.as_str(), json.as_str()))).await?;
-                steps::apply(server, ticket, changes, now).await
+                let set = set.map(|(key, json)| (key.as_str(), json.as_str()));
+                Err(self.failed(failure, set).await)
             }
         }
-        .map_err(error::store)
     }
 
     async fn delete(&self, ticket: &HashedTicket, now: u64) -> Result<bool, Error> {

@@ -1,5 +1,5 @@
-//! What ends many sessions: page by page, each with a time of its own, so that nobody waits for long, and what is in the way
-//! of one page is in the way of no other.
+//! What ends many sessions: page by page, each with a time of its own, so that nobody waits for
+//! long, and what is in the way of one page is in the way of no other.
 
 use std::{future::Future, io, time::Duration};
 
@@ -22,6 +22,9 @@ const PAGE: u64 = 500;
 
 /// How long a page may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// So many sessions may resist.
+const GIVING_UP: usize = 5;
 
 /// Fails when time is up.
 async fn in_time<T>(page: impl Future<Output = Result<T>>) -> Result<T> {
@@ -82,7 +85,8 @@ pub(super) async fn delete_of<E: Engine>(engine: &E, owner: &OwnerId, which: &Wh
         Which::AllBut(kept) => Some(kept),
         Which::All => None,
     };
-    // First of all no login that is on its way comes through any more; those that came before can be seen from here on.
+    // First of all no login that is on its way comes through any more; those that came before can
+    // be seen from here on.
     let logins = in_time(carried_out(engine, Twice::Same, |_| end_logins(engine, owner, now))).await?;
     delete_pages(engine, &Ending::Of { owner, logins, kept }).await
 }
@@ -166,39 +170,44 @@ impl Ending<'_> {
     }
 }
 
-/// Deletes them, page by page. What a page could not do, perhaps since another transaction holds a session of it, is tried
-/// once more when all others are done.
-async fn delete_pages<E: Engine>(engine: &E, some: &Ending<'_>) -> Result<u64> {
-    let mut all = 0;
-    let mut last_time = false;
+/// Deletes them, page by page. What a page could not do, perhaps since another transaction holds a
+/// session of it, is done one by one when all other pages are done.
+async fn delete_pages<E: Engine>(engine: &E, ending: &Ending<'_>) -> Result<u64> {
+    let (mut all, mut left) = (0, Vec::new());
+    let mut place = ending.start();
     loop {
-        let (mut place, mut failed) = (some.start(), Ok(()));
-        loop {
-            let page = some.page(engine.statements(), &place);
-            let rows = in_time(fetched(engine, &page, &[Kind::Int, Kind::Bytes])).await?;
-            let is_last = (rows.len() as u64) < PAGE;
-            let mut ids = Vec::with_capacity(rows.len());
-            for row in rows {
-                let [at, id] = array_of(row)?;
-                let id = array(id)?.to_vec();
-                place = (number(&at)?, id.clone());
-                if some.includes(&id) {
-                    ids.push(id);
-                }
-            }
-            if !ids.is_empty() {
-                match executed(engine, &some.delete(engine.statements(), &ids)).await {
-                    Ok(ended) => all += ended,
-                    Err(failure) => failed = Err(failure),
-                }
-            }
-            if is_last {
-                break;
+        let page = ending.page(engine.statements(), &place);
+        let rows = in_time(fetched(engine, &page, &[Kind::Int, Kind::Bytes])).await?;
+        let is_last = (rows.len() as u64) < PAGE;
+        let mut ids = Vec::with_capacity(rows.len());
+        for row in rows {
+            let [at, id] = array_of(row)?;
+            let id = array(id)?.to_vec();
+            place = (number(&at)?, id.clone());
+            if ending.includes(&id) {
+                ids.push(id);
             }
         }
-        if failed.is_ok() || last_time {
-            return failed.map(|()| all);
+        if !ids.is_empty() {
+            match executed(engine, &ending.delete(engine.statements(), &ids)).await {
+                Ok(ended) => all += ended,
+                Err(_) => left.append(&mut ids),
+            }
         }
-        last_time = true;
+        if is_last {
+            break;
+        }
     }
+    let mut failed = Vec::new();
+    for id in left {
+        match executed(engine, &ending.delete(engine.statements(), &[id])).await {
+            Ok(ended) => all += ended,
+            Err(failure) => failed.push(failure),
+        }
+        // It is not about single sessions, then.
+        if failed.len() == GIVING_UP {
+            break;
+        }
+    }
+    failed.pop().map_or(Ok(all), Err)
 }

@@ -8,12 +8,14 @@ use crate::error::{Cause, Error};
 /// Whether a step that failed was carried out, and whether another try may do better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Nothing was changed: the engine gave the step up for another one. The same will do when it is tried again.
+    /// Nothing was changed: the engine gave the step up for another one. The same will do when it
+    /// is tried again.
     GivenUp,
-    /// Nothing was changed, and this connection is of no more use: the server had closed it, is about to, or refuses to
-    /// write through it. Another connection may do.
+    /// Nothing was changed, and this connection is of no more use: the server had closed it, is
+    /// about to, or refuses to write through it. Another connection may do.
     Elsewhere,
-    /// The connection broke before there was an answer. The step may have been carried out, or may be yet.
+    /// The connection broke before there was an answer. The step may have been carried out, or may
+    /// be yet.
     Unknown,
     /// Nothing was changed, and another try would change nothing about it.
     Final,
@@ -31,7 +33,8 @@ impl Failure {
         Self { cause, outcome }
     }
 
-    /// The same failure of a statement within a transaction: as it was not committed, nothing was changed.
+    /// The same failure of a statement within a transaction: as it was not committed, nothing was
+    /// changed.
     #[cfg(any(feature = "postgres", feature = "mysql"))]
     pub(super) fn uncommitted(mut self) -> Self {
         if self.outcome == Outcome::Unknown {
@@ -72,11 +75,12 @@ const TRIES: u32 = 10;
 /// So many connections that seem to be new may fail: the server itself is to blame then.
 const NEW_ONES: u32 = 2;
 
-/// Runs a step until the engine lets it through, on other connections if those of the pool turn out to be dead or
-/// read-only. The step is told whether an earlier try may have been carried out.
+/// Runs a step until the engine lets it through, on other connections if those of the pool turn out
+/// to be dead or read-only. The step is told whether an earlier try may have been carried out.
 ///
-/// A pool may be full of connections from before a restart or a failover, so connections are tried for as long as the pool
-/// has had an idle one. Each of them is closed, so that the next step does not meet it again.
+/// A pool may be full of connections from before a restart or a failover, so connections are tried
+/// for as long as the pool has had an idle one. Each of them is closed, so that the next step does
+/// not meet it again.
 pub(super) async fn carried_out<E: Engine, T, F>(engine: &E, twice: Twice, mut step: impl FnMut(bool) -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,

@@ -42,12 +42,13 @@ enum State {
     Unusable,
 }
 
-/// A connection that goes back to its pool as clean as it came: nobody can inherit an open transaction or an answer that is
-/// still to come. One that is dead or refuses to write is closed.
+/// A connection that goes back to its pool as clean as it came: nobody can inherit an open
+/// transaction or an answer that is still to come. One that is dead or refuses to write is closed.
 ///
-/// A caller who loses interest costs nobody a connection: the statement that is under way comes to its end in the background,
-/// a transaction is rolled back there, and the connection goes back. There are never more of these tasks than the pool has
-/// connections, and a server that is silent for [`PATIENCE_AFTER`] keeps no place in the pool: the connection is closed then.
+/// A caller who loses interest costs nobody a connection: the statement that is under way comes to
+/// its end in the background, a transaction is rolled back there, and the connection goes back.
+/// There are never more of these tasks than the pool has connections, and a server that is silent
+/// for [`PATIENCE_AFTER`] keeps no place in the pool: the connection is closed then.
 pub(super) struct Lease<DB: Served> {
     /// There until it is dropped.
     connection: Option<PoolConnection<DB>>,

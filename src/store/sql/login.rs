@@ -17,8 +17,8 @@ pub(super) struct Counts {
     mark: u64,
 }
 
-/// Adds a login or an end of all to an owner's counts. From here on, nobody else logs this owner in, or ends their logins or everybody's, before the
-/// transaction is over.
+/// Adds a login or an end of all to an owner's counts. From here on, nobody else logs this owner
+/// in, or ends their logins or everybody's, before the transaction is over.
 pub(super) async fn counted<E: Engine>(
     engine: &E,
     transaction: &mut E::Transaction,
@@ -44,7 +44,8 @@ pub(super) async fn counted<E: Engine>(
     })
 }
 
-/// Lets a login in. Returns its number among the owner's, or `None` if it began before an end of all sessions.
+/// Lets a login in. Returns its number among the owner's, or `None` if it began before an end of
+/// all sessions.
 pub(super) async fn admitted<E: Engine>(
     engine: &E,
     transaction: &mut E::Transaction,

@@ -82,12 +82,41 @@ use crate::error::Error;
 /// | set values | 1 | 4 |
 /// | `renew`, a refresh, a logout | 1 | 1 |
 /// | remove values, `clear`, `update` | 4 to 6 | 4 to 6 |
+/// | log in an owner | 6 to 10 | 6 to 10 |
+///
+/// A login of an owner locks the owner's row and shares the lock of a row that stands for all, so
+/// that the logins of one owner are one after the other, and an end of all sessions waits for
+/// those that are on their way and refuses the others. An end works through pages of 500
+/// sessions, each a transaction of its own with 10 s; what another transaction holds is left to
+/// the last, and is an error only if it is held still. A session of nobody that begins in the very
+/// moment of an end may come through.
+///
+/// # Connections
+///
+/// A connection that turns out dead, or on a server that does not write any more, is closed and
+/// the step goes on with another one, where the server has said that nothing was changed: after a
+/// restart or a failover the next request works. If a connection breaks and nobody knows whether
+/// the step was carried out, it is done again where that comes to the same (reads, refreshes,
+/// logouts, sweeps) or can be told (new sessions and renewals, by their secret), and is an error
+/// else.
+///
+/// A caller who loses interest, as one whose client hangs up, costs the pool no connection: the
+/// statement under way comes to its end in the background, a transaction is rolled back, and the
+/// connection goes back. After a second without an answer it is closed.
 ///
 /// # An existing pool
 ///
 /// `SqlStore::from(pool)` takes a `SqlitePool`, a `PgPool` or a `MySqlPool` of sqlx 0.9 as it is. Turning off
 /// `test_before_acquire` saves a round trip for each step, as [`connect`](Self::connect) does. A SQLite pool must
 /// have `foreign_keys` on, as is sqlx's default, and should have `journal_mode` WAL and few connections: all of them write.
+/// A MySQL pool must have `autocommit` on, which is asked of the first connection; `connect` sets
+/// it.
+///
+/// # Poolers
+///
+/// `PgBouncer` in session or transaction mode may stand before PostgreSQL: `connect` notices it and
+/// prepares nothing then; for an existing pool say [`unprepared`](Self::unprepared). Statement mode
+/// has no transactions, so it does not work.
 ///
 /// # TLS
 ///
@@ -99,16 +128,17 @@ use crate::error::Error;
 ///
 /// # Limits
 ///
-/// A session key and an owner may have 2,048 bytes; beyond that `apply` and `create` of the
-/// [store](super::Store) are an error. MySQL takes no value above its `max_allowed_packet` (16 MB by default). Keys, owners and values are bytes to the engine: they
-/// are told apart as in Rust, whatever the database's collation.
+/// A session key may have 2,048 bytes; beyond that `apply` and `create` of the
+/// [store](super::Store) answer [`Error::Value`]. So they do for a value above MySQL's
+/// `max_allowed_packet` (16 MB by default). Keys, values, owners and labels are bytes to each
+/// engine: they come back as they were, and are told apart as in Rust, whatever the database's
+/// encoding and collation.
 ///
 /// # Errors
 ///
 /// Every method answers [`Error::Store`] with sqlx's error as its source; when the tables are missing, the source says that
 /// [`migrate`](Self::migrate) is to be called. A step waits 5 s for a connection (SQLite: 10 s for its turn); how long a
-/// silent server is waited for after that is the layer's setting. A step whose future is dropped, or whose connection breaks,
-/// costs the pool that connection and nothing else.
+/// silent server is waited for after that is the layer's setting.
 #[derive(Clone)]
 pub struct SqlStore {
     engine: Engine,
@@ -134,8 +164,9 @@ impl SqlStore {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for a URL of another kind, or of an engine whose feature is off, or of a SQLite database without a name
-    /// or for reading only; [`Error::Store`] if the database cannot be reached, or its file not be written to.
+    /// [`Error::Config`] for a URL of another kind, or of an engine whose feature is off, or of a
+    /// SQLite database without a name or for reading only; [`Error::Store`] if the database cannot
+    /// be reached, or its file not be written to.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let tables = Tables::default();
         let engine = match url.split(':').next() {
@@ -168,12 +199,13 @@ impl SqlStore {
         Ok(Self { engine })
     }
 
-    /// Opens a SQLite file, and makes it if there is none. Its folder must be there. No name has a meaning of its own: `:memory:`
-    /// is a file of this name.
+    /// Opens a SQLite file, and makes it if there is none. Its folder must be there. No name has a
+    /// meaning of its own: `:memory:` is a file of this name.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for an empty path; [`Error::Store`] if the file cannot be opened or not be written to.
+    /// [`Error::Config`] for an empty path; [`Error::Store`] if the file cannot be opened or not be
+    /// written to.
     #[cfg(feature = "sqlite")]
     pub async fn sqlite(path: impl AsRef<std::path::Path>) -> Result<Self, Error> {
         if path.as_ref().as_os_str().is_empty() {
@@ -197,12 +229,13 @@ impl SqlStore {
         Ok(self)
     }
 
-    /// Sends PostgreSQL each statement as one text, with nothing prepared: for a pool whose connections go through a pooler
-    /// such as PgBouncer in transaction mode, which lends each transaction another connection of the server. Values go as
-    /// hexadecimal digits then, twice as long, and the server plans each statement anew; round trips are the same.
+    /// Sends PostgreSQL each statement as one text, with nothing prepared: for a pool whose
+    /// connections go through a pooler such as `PgBouncer` in transaction mode, which lends each
+    /// transaction another connection of the server. Values go as hexadecimal digits then, twice as
+    /// long, and the server plans each statement anew; round trips are the same.
     ///
-    /// [`connect`](Self::connect) notices such a pooler and does this by itself, unless the pooler passes on
-    /// `extra_float_digits`. Other engines know no difference.
+    /// [`connect`](Self::connect) notices such a pooler and does this by itself, unless the pooler
+    /// passes on `extra_float_digits`. Other engines know no difference.
     #[must_use]
     pub fn unprepared(mut self) -> Self {
         match &mut self.engine {

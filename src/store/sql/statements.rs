@@ -17,7 +17,8 @@ pub(super) struct Dialect {
     pub(super) overwrite: &'static str,
     /// The end of an `INSERT` that adds to the counts of an owner that is there; `{}` is the table.
     pub(super) add: &'static str,
-    /// The end of a `SELECT` whose rows nobody may change before the transaction is over, and that waits for those who do.
+    /// The end of a `SELECT` whose rows nobody may change before the transaction is over, and that
+    /// waits for those who do.
     pub(super) share: &'static str,
     /// Deletes so many of the sessions that expired first; `{}` is the table.
     pub(super) sweep: &'static str,
@@ -31,8 +32,8 @@ const KEPT_KEYS: usize = 32;
 /// At most so many keys in one statement (engines allow 32,766 parameters and more) ...
 const MOST_KEYS: usize = 500;
 
-/// ... and so many bytes at most, if there is more than one: MySQL hangs up on what is above its `max_allowed_packet`, which
-/// is 16 MB by default and is set to 1 MB here and there.
+/// ... and so many bytes at most, if there is more than one: MySQL hangs up on what is above its
+/// `max_allowed_packet`, which is 16 MB by default and is set to 1 MB here and there.
 const MOST_BYTES: usize = 512 << 10;
 
 pub(super) struct Statements {
@@ -41,7 +42,8 @@ pub(super) struct Statements {
     pub(super) load: Arc<str>,
     pub(super) secret: Arc<str>,
     pub(super) create: Arc<str>,
-    /// The same for a session that somebody has logged in to: it waits for an end of all sessions that is on its way.
+    /// The same for a session that somebody has logged in to: it waits for an end of all sessions
+    /// that is on its way.
     pub(super) create_login: Arc<str>,
     pub(super) update: Arc<str>,
     /// The same if somebody logs in.
@@ -86,8 +88,9 @@ impl Statements {
              owner_name, login, label, renewed_from, renewed_at) \
              SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM {ends} WHERE one = 1 AND epoch <= ?"
         );
-        // All conditions stand here, and this takes the row's lock: nobody else changes the session after it. The old
-        // secret comes before the new one, since MySQL sets one column after the other.
+        // All conditions stand here, and this takes the row's lock: nobody else changes the session
+        // after it. The old secret comes before the new one, since MySQL sets one column after the
+        // other.
         let update = format!(
             "UPDATE {sessions} SET renewed_from = CASE ? WHEN 1 THEN secret ELSE renewed_from END, \
              renewed_at = CASE ? WHEN 1 THEN ? ELSE renewed_at END, \
@@ -103,7 +106,8 @@ impl Statements {
              WHERE id = ? AND secret = ? AND expires >= ?"
         );
         Self {
-            // The session's own row, and one for each of its values. In one statement, so that they are of one moment.
+            // The session's own row, and one for each of its values. In one statement, so that they
+            // are of one moment.
             load: text(format!(
                 "SELECT secret, created, sent, seen, authenticated, max_age, expires, owner, owner_name, label, NULL, NULL \
                  FROM {sessions} WHERE id = ? AND expires >= ? \
@@ -206,14 +210,20 @@ impl Statements {
 
     /// Deletes sessions, those of them that began in some time.
     pub(super) fn delete_begun<'a>(&self, from: u64, to: u64, ids: &'a [Vec<u8>]) -> Query<'a> {
-        self.delete_ids("begun >= ? AND begun <= ?", vec![int(from), int(to)], ids)
+        self.delete_ids("begun + 0 >= ? AND begun + 0 <= ?", vec![int(from), int(to)], ids)
     }
 
     /// Deletes sessions, those of them that are the owner's.
     pub(super) fn delete_of<'a>(&self, owner: &'a [u8], logins: u64, ids: &'a [Vec<u8>]) -> Query<'a> {
-        self.delete_ids("owner = ? AND login <= ?", vec![bytes(owner), int(logins)], ids)
+        self.delete_ids(
+            "COALESCE(owner, '') = ? AND login + 0 <= ?",
+            vec![bytes(owner), int(logins)],
+            ids,
+        )
     }
 
+    /// The condition is spelled so that no index knows it: MySQL would lock all that it finds
+    /// there, and wait for what another transaction holds of it.
     fn delete_ids<'a>(&self, condition: &str, mut args: Vec<Arg<'a>>, ids: &'a [Vec<u8>]) -> Query<'a> {
         let sql = format!(
             "DELETE FROM {} WHERE {condition} AND id IN ({})",

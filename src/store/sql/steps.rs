@@ -23,7 +23,8 @@ pub(super) async fn create<E: Engine>(
     created_by(engine, id, record, now, || insert(engine, id, record, login, now)).await
 }
 
-/// Creates a session with this step, which fails if the id is taken, and says whether the session does not begin too late.
+/// Creates a session with this step, which fails if the id is taken, and says whether the session
+/// does not begin too late.
 pub(super) async fn created_by<E: Engine, F>(
     engine: &E,
     id: &SessionId,
@@ -39,11 +40,13 @@ where
         let ended = match insert().await {
             Ok(true) => return Ok(Created::Created),
             Ok(false) => true,
-            // Of the tables' keys only this one can be there already: the values are a new session's.
+            // Of the tables' keys only this one can be there already: the values are a new
+            // session's.
             Err(failure) if is_taken(&failure) => false,
             Err(failure) => return Err(failure),
         };
-        // Nobody else knows the secret, so a session that has it is the one that an earlier try has made.
+        // Nobody else knows the secret, so a session that has it is the one that an earlier try has
+        // made.
         if again && has_secret(engine, id, &record.secret).await? {
             return Ok(Created::Created);
         }
@@ -142,8 +145,8 @@ fn creation<'e, E: Engine>(engine: &'e E, record: &Record) -> &'e std::sync::Arc
     }
 }
 
-/// The parameters of a new session, with the number of its login. A login was let in by its mark, all others by the time when
-/// they began.
+/// The parameters of a new session, with the number of its login. A login was let in by its mark,
+/// all others by the time when they began.
 pub(super) fn created<'a>(id: &'a SessionId, record: &'a Record, login: Option<u64>) -> Vec<Arg<'a>> {
     let owner = record.owner.as_ref();
     let renewed = record.renewed.as_ref();
@@ -202,8 +205,9 @@ where
 
 /// Whether changes may be carried out twice, when nobody knows whether they were.
 ///
-/// Those with a new secret do not fit the ticket any more once they are carried out. A mere sign of life moves times on, and a
-/// second one does not move them further. All others might undo what another request did between the two.
+/// Those with a new secret do not fit the ticket any more once they are carried out. A mere sign of
+/// life moves times on, and a second one does not move them further. All others might undo what
+/// another request did between the two.
 fn twice(changes: &Changes) -> Twice {
     let moves_on = keeps_data(changes)
         && !changes.may_shorten
@@ -392,7 +396,8 @@ pub(super) fn updated<'a>(
     args.extend(field(&changes.owner, |owner| {
         Arg::Bytes(owner.map(|owner| owner.name.as_bytes()))
     }));
-    // Without an owner there is no number; an owner that comes without a login is no later than all others.
+    // Without an owner there is no number; an owner that comes without a login is no later than all
+    // others.
     args.extend([
         flag(login.is_some() || changes.owner != Field::Keep),
         int(login.unwrap_or(0)),
@@ -407,7 +412,8 @@ pub(super) fn updated<'a>(
 pub(super) async fn delete<E: Engine>(engine: &E, ticket: &HashedTicket, now: u64) -> Result<bool> {
     let args = vec![bytes(ticket.id.as_bytes()), bytes(ticket.secret.as_bytes()), int(now)];
     let query = Query::new(&engine.statements().delete, args);
-    // A second time there is nothing left to end. What the first one did nobody knows then, but it is ended.
+    // A second time there is nothing left to end. What the first one did nobody knows then, but it
+    // is ended.
     carried_out(engine, Twice::Same, |_| engine.execute(&query))
         .await
         .map(|rows| rows > 0)

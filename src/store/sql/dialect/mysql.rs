@@ -28,17 +28,18 @@ const DIALECT: Dialect = Dialect {
     schema,
 };
 
-/// A statement that is not in a transaction is committed, and a read sees what was committed before it and nothing else.
+/// A statement that is not in a transaction is committed, and a read sees what was committed before
+/// it and nothing else.
 const SET_UP: [&str; 2] = [
     "SET SESSION autocommit = 1",
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
 ];
 
 /// What a statement takes besides a value.
-const OVERHEAD: u64 = 1_024;
+const OVERHEAD: u64 = 256;
 
-/// So much each server takes at once.
-const ALWAYS: u64 = 512 << 10;
+/// So much each server takes at once, and not less.
+const ALWAYS: u64 = 1_024;
 
 const NO_AUTOCOMMIT: &str = "`autocommit` is off for the connections of this pool, so a logout would be rolled back when its \
                              connection is closed: set `autocommit = 1` in the pool's `after_connect`, or let \
@@ -78,8 +79,8 @@ impl Server {
         }
     }
 
-    /// Finds a value that is larger than the server takes at once, and says how much that is. It would hang up on it. Only
-    /// for a large one the server is asked, each time, since somebody may have allowed more.
+    /// Finds a value that is larger than the server takes at once, and says how much that is. The
+    /// server is asked each time, since it may have been allowed more.
     pub(in crate::store::sql) async fn too_large<'a>(
         &self,
         values: impl Iterator<Item = (&'a str, &'a str)>,
@@ -99,8 +100,8 @@ impl Server {
         self.statements = Arc::new(Statements::new(&DIALECT, tables));
     }
 
-    /// A connection on which a statement that is not in a transaction is one by itself. Those of a pool of the application's
-    /// own are all made in the same way, so one of them tells.
+    /// A connection on which a statement that is not in a transaction is one by itself. Those of a
+    /// pool of the application's own are all made in the same way, so one of them tells.
     async fn lease(&self) -> Result<Lease<MySql>> {
         let lease = Lease::new(&self.pool).await?;
         if self.is_set_up.load(Relaxed) {
@@ -157,8 +158,8 @@ fn schema(tables: &Tables) -> Vec<Vec<String>> {
     ]]
 }
 
-/// A connection in a transaction, or one that holds the lock for changes of the schema. It is back as soon as a statement has
-/// come to its end.
+/// A connection in a transaction, or one that holds the lock for changes of the schema. It is back
+/// as soon as a statement has come to its end.
 pub(in crate::store::sql) struct Begun {
     lease: Option<Lease<MySql>>,
     lock: Option<Arc<str>>,
@@ -248,13 +249,16 @@ impl Served for MySql {
             .map_or(0, MySqlDatabaseError::number);
         // A packet with an error stands in the place of the one that acknowledges.
         match number {
-            // A deadlock; and MariaDB with `innodb_snapshot_isolation`: a row changed since it was read.
+            // A deadlock; and MariaDB with `innodb_snapshot_isolation`: a row changed since it was
+            // read.
             1213 | 1020 => Outcome::GivenUp,
-            // The server is shutting down, or ends this connection, perhaps long ago; or its cluster has left it alone.
+            // The server is shutting down, or ends this connection, perhaps long ago; or its
+            // cluster has left it alone.
             1053 | 1927 | 4031 | 1047 => Outcome::Elsewhere,
             // It does not write, or did not when the connection was made.
             1290 | 1792 | 1836 => Outcome::Elsewhere,
-            // The connection remembers statements that the server has not, or tables as they were: a proxy's, say.
+            // The connection remembers statements that the server has not, or tables as they were:
+            // a proxy's, say.
             1243 | 1615 => Outcome::Elsewhere,
             _ => Outcome::Final,
         }

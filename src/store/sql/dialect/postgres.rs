@@ -284,12 +284,14 @@ impl Served for Postgres {
         match error.code().as_deref() {
             // A deadlock, or a conflict of serialisable transactions.
             Some("40P01" | "40001") => Outcome::GivenUp,
-            // The server is shutting down, or ends this connection, perhaps long ago. A fatal error stands in the place of
-            // the answer; where the statement may have been committed, the server hangs up without one.
+            // The server is shutting down, or ends this connection, perhaps long ago. A fatal error
+            // stands in the place of the answer; where the statement may have been committed, the
+            // server hangs up without one.
             Some("57P01" | "57P03" | "57P04" | "57P05" | "25P03") => Outcome::Elsewhere,
             // It does not write, or did not when the connection was made.
             Some("25006") => Outcome::Elsewhere,
-            // The connection remembers another server's statements or tables as they were: a pooler's, or before a migration.
+            // The connection remembers another server's statements or tables as they were: a
+            // pooler's, or before a migration.
             Some("26000" | "42P05" | "0A000") => Outcome::Elsewhere,
             // The connection of a pooler to the server, which broke at some time.
             Some(code) if code.starts_with("08") || code == "57P02" => Outcome::Unknown,

@@ -1,7 +1,9 @@
-//! A statement for PostgreSQL as it goes over the line: prepared, or as one text where a pooler stands between.
+//! A statement for PostgreSQL as it goes over the line: prepared, or as one text where a pooler
+//! stands between.
 //!
-//! A prepared statement takes two messages that must meet the same connection of the server, and a pooler that lends one for
-//! each transaction sees to that in a transaction only. One text is one message.
+//! A prepared statement takes two messages that must meet the same connection of the server, and a
+//! pooler that lends one for each transaction sees to that in a transaction only. One text is one
+//! message.
 
 use std::fmt::Write as _;
 
@@ -58,7 +60,8 @@ impl Sent {
             match self {
                 Self::Prepared(query) => query.fetch_all(connection).await,
                 Self::Text(sql) => {
-                    // Rows come as text as well. For this transaction only, which ends with the text if none was begun.
+                    // Rows come as text as well. For this transaction only, which ends with the
+                    // text if none was begun.
                     let sql = format!("SET LOCAL bytea_output = 'hex'; {sql}");
                     sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await
                 }
@@ -67,7 +70,8 @@ impl Sent {
     }
 }
 
-/// The statement with its parameters in it: numbers, and bytes as hexadecimal digits, which no setting reads otherwise.
+/// The statement with its parameters in it: numbers, and bytes as hexadecimal digits, which no
+/// setting reads otherwise.
 fn spelled_out(query: &Query<'_>, values: Option<Values<'_>>) -> String {
     let mut parts = query.sql.split('$');
     let mut text = parts.next().unwrap_or_default().to_owned();

@@ -90,11 +90,13 @@ impl File {
         Ok(Self { reader, ..file })
     }
 
-    /// Whether anything can be written. SQLite opens a file for reading only if it may not be written to, and says nothing.
+    /// Whether anything can be written. SQLite opens a file for reading only if it may not be
+    /// written to, and says nothing.
     async fn writes(&self) -> Result<()> {
         let read_only = match self.begin().await {
             Ok(mut begun) => {
-                // A transaction may begin all the same; so something is written that is there already.
+                // A transaction may begin all the same; so something is written that is there
+                // already.
                 let asked = begun.fetch(&Query::once("PRAGMA user_version"), &[Kind::Int]).await?;
                 let version = match asked.first().and_then(|row| row.first()) {
                     Some(&Cell::Int(version)) => version,
@@ -148,7 +150,8 @@ pub(in crate::store::sql) struct Asked {
 }
 
 impl Asked {
-    /// Reads a URL as the driver does: the file's name ends at the first `?`, and what follows are pairs.
+    /// Reads a URL as the driver does: the file's name ends at the first `?`, and what follows are
+    /// pairs.
     pub(in crate::store::sql) fn of(url: &str) -> Self {
         let rest = url.trim_start_matches("sqlite://").trim_start_matches("sqlite:");
         let (file, query) = rest.split_once('?').unwrap_or((rest, ""));
