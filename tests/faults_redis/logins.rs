@@ -10,7 +10,7 @@ use redis::Value;
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
-    daemon, order_of,
+    daemon, held,
     redis_proxy::Proxy,
     redis_server::{Cluster, Server},
     sessions::{DAY, apply, begin, create, live, now, owner, session, set},
@@ -285,7 +285,7 @@ async fn fault_b5_a_login_that_was_given_up_is_cleaned_up() {
         let _ = timeout(Duration::from_millis(5), std::future::pending::<()>()).await;
     }
     assert_eq!(server.ask(&["HEXISTS", &key, "secret"]), Value::Int(0));
-    assert_eq!(server.ask(&["ZCARD", &order_of(&who.id)]), Value::Int(1));
+    assert_eq!(held(&server, &who.id), 1);
     assert_eq!(store.load(&ticket, now()).await.unwrap(), Loaded::Missing);
     live(&store, &warm, now()).await;
 }

@@ -1,4 +1,4 @@
--- KEYS[1]: the record; on one server KEYS[2]: the end of all sessions, and KEYS[3]: the order of the sessions of the owner
+-- KEYS[1]: the record; on one server KEYS[2]: the end of all sessions, and KEYS[3]: what is known of the sessions of the owner
 -- that it is thought to have. ARGV, where 's...' sets a value, 'u' unsets it, and 'k' keeps what is there:
 --   1 now, 2 to 4 the step (process, number, floor), 5 the ticket's secret, 6 its new secret, 7 seen, 8 sent or '',
 --   9 expires, 10 '1' if it may shorten, 11 authenticated, 12 max_age, 13 owner, 14 the owner's name, 15 label, 16 the login
@@ -14,7 +14,7 @@ if not secret or tonumber(expires) < tonumber(ARGV[1]) then
     return 0
 end
 local function updated(whose, ends)
-    if not whose or ARGV[19] == whose and redis.call('ZSCORE', KEYS[3], ARGV[20]) then
+    if not whose or ARGV[19] == whose and redis.call('HEXISTS', KEYS[3], ARGV[20]) == 1 then
         return 1
     end
     return {whose, ends, 1}

@@ -118,7 +118,7 @@ impl RedisStore {
         pattern.push('*');
         let mut cmd = ::redis::cmd("SCAN");
         cmd.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
-        let mut answers = self.ask(server, [cmd]).await?.into_iter();
+        let mut answers = self.ask_server(server, [cmd]).await?.into_iter();
         let page = first(&mut answers).map_err(failed(TASK))?;
         from_redis_value(page).map_err(|_| strange())
     }
@@ -136,7 +136,7 @@ impl RedisStore {
         let all = [SWEEP.by_text(one, args)]
             .into_iter()
             .chain(others.iter().map(|key| SWEEP.by_hash(key, args)));
-        for answer in self.ask(server, all).await? {
+        for answer in self.ask_server(server, all).await? {
             match answer {
                 Value::Int(-1) => pass.strange += 1,
                 Value::Int(found @ 0..) => pass.found += found as u64,
@@ -149,7 +149,7 @@ impl RedisStore {
         Ok(())
     }
 
-    async fn ask(&self, server: &Server, commands: impl IntoIterator<Item = Cmd>) -> Result<Vec<Value>, Error> {
+    async fn ask_server(&self, server: &Server, commands: impl IntoIterator<Item = Cmd>) -> Result<Vec<Value>, Error> {
         let mut pipeline = Pipeline::new();
         for command in commands {
             pipeline.add_command(command);
