@@ -208,7 +208,8 @@ async fn row_35_a_step_that_arrives_twice_is_taken_once() {
     assert!(twice.repeated() > 15, "{}", twice.repeated());
 }
 
-/// A record keeps the steps that may still come again: of a process that has all its answers, that is the last one.
+/// A record keeps the steps that may still come again: of a process that has all its answers, that
+/// is the last one.
 #[tokio::test]
 async fn what_a_record_keeps_of_steps_does_not_grow() {
     let Some(server) = server() else { return };
@@ -398,7 +399,8 @@ async fn an_owner_s_session_that_is_prolonged_again_and_again_stays_listed() {
     }
     let calls = server.calls();
     let pexpireat = calls.iter().find(|(name, _)| name == "pexpireat").unwrap().1;
-    // One for each change, two for each login, and one whenever the owner's key must hold the session longer.
+    // One for each change, two for each login, and one whenever the owner's key must hold the
+    // session longer.
     assert!(pexpireat <= 120 + 240 + 70, "the ends were written {pexpireat} times");
     let members = || {
         let fields: Vec<String> = strings(server.ask(&["HKEYS", &order]));

@@ -251,7 +251,8 @@ async fn fault_b3_in_a_cluster_ends_go_past_a_server_that_is_away() {
     }
 }
 
-/// On one server a session that began before the end of all sessions, and comes late, is not begun at all.
+/// On one server a session that began before the end of all sessions, and comes late, is not begun
+/// at all.
 #[tokio::test]
 async fn fault_a6_what_comes_after_the_end_of_all_sessions_and_began_before_is_refused() {
     use http_session::store::{Applied, Created, Field};

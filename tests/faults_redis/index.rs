@@ -1,4 +1,5 @@
-//! An owner's keys that have lost a session find it again, and no client's clock takes one out of them.
+//! An owner's keys that have lost a session find it again, and no client's clock takes one out of
+//! them.
 
 use http_session::store::{HashedTicket, Loaded, RedisStore, Store, Which};
 use redis::Value;
@@ -134,7 +135,8 @@ async fn an_owner_s_keys_forget_sessions_that_have_ended() {
     assert_eq!(members(), 0);
 }
 
-/// A session that loads in one round trip does so with an owner, too, once this process knows whose it is.
+/// A session that loads in one round trip does so with an owner, too, once this process knows whose
+/// it is.
 #[tokio::test]
 async fn what_a_session_with_an_owner_costs() {
     let Some(server) = Server::start(&[]) else { return };

@@ -1,6 +1,7 @@
--- ARGV: the owner's mark that the login began with, or ''; the record's id, the login, until when it must be held.
--- Answers 0 if the owner's sessions were ended since, else the number of the login and the server's time in seconds.
--- The number is the login's place in the order, and the same if it is asked for once more.
+-- ARGV: the owner's mark that the login began with, or ''; the record's id, the login, until when
+-- it must be held. Answers 0 if the owner's sessions were ended since, else the number of the login
+-- and the server's time in seconds. The number is the login's place in the order, and the same if
+-- it is asked for once more.
 if ARGV[1] ~= '' and (redis.call('HGET', key, 'mark') or '0') ~= ARGV[1] then
     return 0
 end

@@ -1,5 +1,5 @@
--- ARGV: ids of sessions that have ended, each followed by the number of the login that it ended with, or ''. One that has
--- logged in since stays.
+-- ARGV: ids of sessions that have ended, each followed by the number of the login that it ended
+-- with, or ''. One that has logged in since stays.
 for at = 1, #ARGV, 2 do
     if ARGV[at + 1] == '' or entry(ARGV[at]) == ARGV[at + 1] then
         redis.call('HDEL', key, ARGV[at])

@@ -1,10 +1,11 @@
 //! How a session gets its owner, in the order that the owner's key keeps.
 //!
-//! The owner's key and the record lie elsewhere, in a cluster on different servers, so a login is more than one step. The
-//! record is written first, together with the login that it is part of. The login then claims its place in the owner's order,
-//! unless the owner's sessions were ended since it began; it ends the sessions that are too many, and then it is taken out
-//! of the record. If nobody comes so far, the first request with the session's ticket does the rest, and before that the
-//! session is nobody's.
+//! The owner's key and the record lie elsewhere, in a cluster on different servers, so a login is
+//! more than one step. The record is written first, together with the login that it is part of. The
+//! login then claims its place in the owner's order, unless the owner's sessions were ended since
+//! it began; it ends the sessions that are too many, and then it is taken out of the record. If
+//! nobody comes so far, the first request with the session's ticket does the rest, and before that
+//! the session is nobody's.
 
 use std::{
     fmt,
@@ -109,12 +110,14 @@ pub(super) enum Settled {
     Stands,
     /// It was its owner's, and another request has ended it.
     Over,
-    /// All of the owner's or everybody's sessions were ended since the login began, and this one with them.
+    /// All of the owner's or everybody's sessions were ended since the login began, and this one
+    /// with them.
     TooLate,
 }
 
 impl RedisStore {
-    /// What changes with each end of all of an owner's or everybody's sessions, and when the last one was.
+    /// What changes with each end of all of an owner's or everybody's sessions, and when the last
+    /// one was.
     pub(super) async fn marks(&self, owner: &OwnerId) -> Result<(Marks, u64), Error> {
         let mut both = [::redis::cmd("HMGET"), ::redis::cmd("HMGET")];
         both[0].arg(self.owner_key(owner)).arg(&["mark", "ended"]);
@@ -196,8 +199,9 @@ impl RedisStore {
         Ok(Settled::TooLate)
     }
 
-    /// Ends those of the owner's sessions that logged in before this one and are too many with it. Of two logins at once
-    /// the later one sees the earlier one, and nobody ends a later one: so the last one stays.
+    /// Ends those of the owner's sessions that logged in before this one and are too many with it.
+    /// Of two logins at once the later one sees the earlier one, and nobody ends a later one: so
+    /// the last one stays.
     async fn end_surplus(
         &self,
         owner: &OwnerId,
@@ -213,7 +217,8 @@ impl RedisStore {
                 match standing {
                     Some(standing) if !standing.settled && entry.at + LOST < seconds => surplus.push(*entry),
                     Some(standing) if now <= standing.expires => live.push(*entry),
-                    // By our clock, which may be wrong. It comes after those that are live, but counts.
+                    // By our clock, which may be wrong. It comes after those that are live, but
+                    // counts.
                     Some(_) => expired.push(*entry),
                     None => surplus.push(*entry),
                 }
@@ -237,8 +242,8 @@ impl RedisStore {
     }
 }
 
-/// A session that begins with a login whose end nobody has seen yet. If nobody ever will, because it failed or was given
-/// up, it must not stay: nobody has its ticket.
+/// A session that begins with a login whose end nobody has seen yet. If nobody ever will, because
+/// it failed or was given up, it must not stay: nobody has its ticket.
 pub(super) struct Unanswered<'a> {
     pub(super) store: &'a RedisStore,
     pub(super) ticket: HashedTicket,
@@ -257,7 +262,8 @@ impl Drop for Unanswered<'_> {
             return;
         };
         let (store, ticket, owner) = (self.store.clone(), self.ticket, self.owner);
-        // If that fails as well the session is never listed, and the owner's next login ends it if there is a limit.
+        // If that fails as well the session is never listed, and the owner's next login ends it if
+        // there is a limit.
         drop(runtime.spawn(async move {
             if store.end_by_ticket(&ticket, None).await.is_ok() {
                 store.forget(&owner, &[(ticket.id, None)]).await;

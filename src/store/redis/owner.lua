@@ -1,8 +1,9 @@
--- Before each script on what is known of an owner's sessions.
--- KEYS[1]: a hash. For each session its id and 'number ends login at': the number of its last login, which is 0 if that is
--- not known any more; until when it must be held; that login, and the second when it was. Besides them the `last` number,
--- the `mark`, which each end of all of them changes, when that `ended` them, the latest of all `ends`, and `tidy`: with more
--- fields than that it is worth looking for sessions that have ended.
+-- Before each script on what is known of an owner's sessions. KEYS[1]: a hash. For each session its
+-- id and 'number ends login at': the number of its last login, which is 0 if that is not known any
+-- more; until when it must be held; that login, and the second when it was. Besides them the `last`
+-- number, the `mark`, which each end of all of them changes, when that `ended` them, the latest of
+-- all `ends`, and `tidy`: with more fields than that it is worth looking for sessions that have
+-- ended.
 local key = KEYS[1]
 local DAY = 24 * 60 * 60 * 1000
 -- The time of the server: those of clients differ.

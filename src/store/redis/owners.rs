@@ -1,5 +1,6 @@
-//! Whose sessions are which. An owner's key lie elsewhere than their sessions, in a cluster on another server, so they are a
-//! hint: what they lead to is looked at, and a session that they have lost is brought back when it is next used.
+//! Whose sessions are which. An owner's key lie elsewhere than their sessions, in a cluster on
+//! another server, so they are a hint: what they lead to is looked at, and a session that they have
+//! lost is brought back when it is next used.
 
 use std::{borrow::Cow, error::Error as StdError, fmt};
 
@@ -25,7 +26,8 @@ const LAST: u64 = (1 << 48) - 1;
 /// In milliseconds: the least that an index holds a session longer than it lives.
 const MARGIN: u64 = 24 * 60 * 60 * 1000;
 
-/// So many sessions are looked at, or ended, at once; each page has the driver's whole time for an answer.
+/// So many sessions are looked at, or ended, at once; each page has the driver's whole time for an
+/// answer.
 pub(super) const PAGE: usize = 500;
 
 /// After so many pages in a row of which nothing was done, nobody seems to be there.
@@ -115,7 +117,8 @@ impl RedisStore {
         cmd
     }
 
-    /// Sees to it that the owner's key lead to a session that is there. If that fails, the next use of the session does it.
+    /// Sees to it that the owner's key lead to a session that is there. If that fails, the next use
+    /// of the session does it.
     pub(super) async fn look_after(&self, owner: &OwnerId, id: &SessionId, until: u64) {
         match self.link.command(self.is_held(owner, id)).await {
             Ok(Value::Int(0)) => drop(self.hold(owner, id, until).await),
@@ -124,8 +127,8 @@ impl RedisStore {
         }
     }
 
-    /// Takes sessions that have ended out of an owner's key, if they have not logged in since. If that fails they are looked
-    /// at once more, and that is all.
+    /// Takes sessions that have ended out of an owner's key, if they have not logged in since. If
+    /// that fails they are looked at once more, and that is all.
     pub(super) async fn forget(&self, owner: &OwnerId, ended: &[(SessionId, Option<u64>)]) {
         if ended.is_empty() {
             return;
@@ -189,7 +192,8 @@ impl RedisStore {
         Ok(sessions)
     }
 
-    /// The last login comes first. What fails is left for the end, so that nothing is in the way of the others.
+    /// The last login comes first. What fails is left for the end, so that nothing is in the way of
+    /// the others.
     pub(super) async fn end_of(&self, owner: &OwnerId, which: &Which, now: u64) -> Result<u64, Error> {
         if let Which::Only(id) = which {
             // The owner's key are not needed to find it, and the script looks whose it is.
@@ -226,7 +230,8 @@ impl RedisStore {
         all.done()
     }
 
-    /// Ends some of an owner's sessions, without waiting for replicas, and takes them out of the owner's key.
+    /// Ends some of an owner's sessions, without waiting for replicas, and takes them out of the
+    /// owner's key.
     pub(super) async fn end_page(&self, owner: &OwnerId, page: &[Entry]) -> Ended {
         let ids: Vec<SessionId> = page.iter().map(|entry| entry.id).collect();
         let mut all = Ended::default();

@@ -104,7 +104,8 @@ impl Link {
     }
 }
 
-/// Whether the user may not call the command. That it may not do so for this key says nothing about others.
+/// Whether the user may not call the command. That it may not do so for this key says nothing about
+/// others.
 fn is_missing(answer: &Value) -> bool {
     refusal::of_answer(answer) == Some(Refusal::Forbidden)
         && matches!(

@@ -19,7 +19,8 @@ const TASK: Task = "end all sessions";
 /// So many keys are looked at in one go.
 const PAGE: u32 = 1_000;
 
-/// At most so many passes: it is for the servers of those who began to refuse what comes late without end.
+/// At most so many passes: it is for the servers of those who began to refuse what comes late
+/// without end.
 const PASSES: u32 = 10;
 
 /// After so many pages in a row that failed a server is left for the next call.
@@ -60,7 +61,6 @@ impl RedisStore {
             if pass.strange > 0 {
                 event!(
                     WARN,
-                    keys = %pass.strange,
                     "keys in Redis are named like sessions and hold something else: they were passed over when all sessions ended"
                 );
             }
