@@ -375,6 +375,39 @@ async fn fault_f2_who_finishes_a_login_that_has_ended_ends_nobody_else() {
     }
 }
 
+/// A request finds a login that is not settled. Before it can settle it another one does so, and the
+/// user ends all sessions but this one.
+#[tokio::test]
+async fn fault_a6_who_finishes_a_login_late_does_not_end_what_was_settled_in_time() {
+    for server in Server::each(&[]) {
+        let (store, who) = (store(&server).await, owner("alice"));
+        for by_epoch in [false, true] {
+            let proxy = Proxy::start(server.port).await;
+            let late = RedisStore::connect(&proxy.url()).await.unwrap();
+            let one = log_in(store.clone(), who.clone(), 1, 0).await;
+            unsettle(&server, &who, &one, 1);
+            let id = one.id.to_string();
+            let mark = store.begin_login(&who.id, now()).await.unwrap().number;
+            let record = format!("session:{id}");
+            let login: String = redis::from_redis_value(server.ask(&["HGET", &record, "login"])).unwrap();
+            drop(server.ask(&["HSET", &record, "login", &login.replace('-', &mark.to_string())]));
+            proxy.hold_on(&key_of(&who.id));
+            let loading = tokio::spawn(async move { late.load(&one, now()).await });
+            proxy.held().await;
+            assert!(is_live(&store, &one).await);
+            if by_epoch {
+                store.delete_begun(&Epoch::before(0)).await.unwrap();
+            } else {
+                let others = Which::AllBut(one.id);
+                store.delete_of(&who.id, &others, now()).await.unwrap();
+            }
+            proxy.go_on();
+            assert!(matches!(loading.await.unwrap().unwrap(), Loaded::Live(_)));
+            assert!(is_live(&store, &one).await);
+        }
+    }
+}
+
 /// All sessions end between the first step of a login and the second one.
 #[tokio::test]
 async fn fault_a6_an_end_in_the_middle_of_a_login_refuses_it() {

@@ -157,7 +157,7 @@ impl RedisStore {
             number(until),
         ];
         let (place, seconds): (u64, u64) = match self.owner_step(&CLAIM, owner, &args, TASK).await? {
-            Value::Int(0) => return self.withdraw(owner, id).await,
+            Value::Int(0) => return self.withdraw(owner, id, intent).await,
             answer => from_redis_value(answer).map_err(|_| strange())?,
         };
         let mut asked = vec![self.ask_mark_of_all()];
@@ -171,7 +171,7 @@ impl RedisStore {
         let mark: Option<u32> = from_redis_value(next()?).map_err(|_| strange())?;
         // An end of everybody's sessions that comes later finds the record.
         if intent.marks.is_some_and(|marks| marks.all != mark.unwrap_or(0)) {
-            return self.withdraw(owner, id).await;
+            return self.withdraw(owner, id, intent).await;
         }
         if let Some(most) = intent.most {
             if fields::standing(next()?, owner)?.is_none() {
@@ -183,9 +183,7 @@ impl RedisStore {
             before.retain(|other| other.number < place && other.id != *id);
             self.end_surplus(owner, &before, most, seconds, now).await?;
         }
-        let key = [self.key(id)];
-        let settled = self.step(&SETTLE, &key, &[text(intent.to_string())], TASK).await?;
-        if settled == Value::Int(0) {
+        if !self.finish(id, intent).await? {
             self.forget(owner, &[(*id, Some(place))]).await;
             return Ok(Settled::Over);
         }
@@ -193,8 +191,19 @@ impl RedisStore {
         Ok(Settled::Stands)
     }
 
-    async fn withdraw(&self, owner: &OwnerId, id: &SessionId) -> Result<Settled, Error> {
-        self.end_one(owner, id).await?;
+    /// Takes a login out of its record. Returns whether the session is still there.
+    async fn finish(&self, id: &SessionId, intent: &Intent) -> Result<bool, Error> {
+        let key = [self.key(id)];
+        let answer = self.step(&SETTLE, &key, &[text(intent.to_string())], TASK).await?;
+        Ok(answer != Value::Int(0))
+    }
+
+    /// Ends the session of a login that comes too late, unless another request was in time and
+    /// settled it.
+    async fn withdraw(&self, owner: &OwnerId, id: &SessionId, intent: &Intent) -> Result<Settled, Error> {
+        if !self.end_not_settled(id, intent, TASK).await? && self.finish(id, intent).await? {
+            return Ok(Settled::Stands);
+        }
         self.forget(owner, &[(*id, None)]).await;
         Ok(Settled::TooLate)
     }

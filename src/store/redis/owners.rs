@@ -10,6 +10,7 @@ use super::{
     RedisStore,
     connection::{Link, TOGETHER, first, together},
     fields::{self, Line},
+    login::Intent,
     refusal::{self, Refusal, Task, failed},
     script::{DELETE, END, FORGET, HOLD, Lua, number, text},
     strange,
@@ -297,6 +298,14 @@ impl RedisStore {
         Ok(self.step(&DELETE, &key, &args, END_THEM).await? != Value::Int(0))
     }
 
+    /// Ends a session if this login of it is not settled.
+    pub(super) async fn end_not_settled(&self, id: &SessionId, login: &Intent, task: Task) -> Result<bool, Error> {
+        let step = self.steps.begin(id);
+        let args = delete_args(None, step.args(), Of::Login(login));
+        let key = [self.key(id)];
+        Ok(self.step(&DELETE, &key, &args, task).await? != Value::Int(0))
+    }
+
     /// Ends the session of a ticket if it is live; the answer is the script's.
     pub(super) async fn end_by_ticket(&self, ticket: &HashedTicket, now: Option<u64>) -> Result<Value, Error> {
         let step = self.steps.begin(&ticket.id);
@@ -327,6 +336,7 @@ pub(super) fn entries(answer: Value) -> Result<Vec<Entry>, Error> {
 enum Of<'a> {
     Owner(&'a OwnerId),
     Ticket(&'a HashedTicket),
+    Login(&'a Intent),
 }
 
 fn delete_args<'a>(now: Option<u64>, step: [Cow<'a, [u8]>; 3], of: Of<'a>) -> Vec<Cow<'a, [u8]>> {
@@ -334,6 +344,7 @@ fn delete_args<'a>(now: Option<u64>, step: [Cow<'a, [u8]>; 3], of: Of<'a>) -> Ve
     args.extend(step);
     args.extend(match of {
         Of::Owner(owner) => [text("owner"), text(owner.to_string())],
+        Of::Login(login) => [text("login"), text(login.to_string())],
         Of::Ticket(ticket) => [text("secret"), ticket.secret.as_bytes().as_slice().into()],
     });
     args
@@ -371,6 +382,7 @@ impl fmt::Debug for NotAll {
 
 impl StdError for NotAll {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.source)
+        // Not the error itself: its sentence stands before this one.
+        self.source.source()
     }
 }

@@ -185,6 +185,7 @@ impl fmt::Debug for Unfinished {
 
 impl StdError for Unfinished {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.source)
+        // Not the error itself: its sentence stands before this one.
+        self.source.source()
     }
 }
