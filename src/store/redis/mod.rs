@@ -52,7 +52,8 @@ const TRIES: u32 = 8;
 /// A session is one hash, and each step is one round trip: a read, or a script that does all of a
 /// change or nothing. The server deletes what has expired, by its own clock, which therefore has to
 /// be right; [`delete_expired`](Store::delete_expired) has nothing to do and returns 0. Reads go to
-/// primaries only, since a replica may not know yet of a logout.
+/// primaries only, since a replica may not know yet of a logout; a server that was one is noticed
+/// by the next write, or by a read within a second.
 ///
 /// All requests share one connection (in a cluster one to each server). It is made anew when it was
 /// lost, and when it leads to a server that cannot do its work any more, as after a failover behind
@@ -285,6 +286,10 @@ impl Store for RedisStore {
         both[0].arg(self.key(&ticket.id));
         let known = self.known.get(&ticket.id);
         both.extend(known.as_ref().map(|owner| self.is_held(owner, &ticket.id)));
+        both.extend(
+            self.link
+                .ask_for_primary(|| format!("{}none", self.prefix).into_bytes()),
+        );
         let mut answers = self.link.send_each(both).await.map_err(&task)?.into_iter();
         let Some(found) = fields::record(first(&mut answers).map_err(&task)?)? else {
             return Ok(Loaded::Missing);
