@@ -196,7 +196,7 @@ impl Built {
     /// Whether the browser is told when the cookie of such a session expires.
     pub(super) fn sends_max_age(&self, meta: &Meta) -> bool {
         // A session that was given a lifetime of its own is to be remembered.
-        !self.is_spelled && (!self.browser_session || meta.max_age.is_some())
+        !self.is_spelled && (!self.browser_session || meta.has_own_max_age())
     }
 
     pub(super) fn carries_id(&self) -> bool {

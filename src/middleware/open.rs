@@ -111,7 +111,7 @@ impl BuiltFallback {
         // A format that cannot tell whether somebody has logged in must not make all sessions short-lived anonymous ones.
         let mut payload = payload;
         if !self.reader.format.authenticated && payload.meta.max_age.is_none() {
-            payload.meta.max_age = built.lifetime.max_age_seconds();
+            payload.meta.max_age = built.lifetime.of_the_layer();
         }
         let (base, mut meta) = admit(built, &self.reader.format, payload, now)?;
         // Its own format may accept a time in the future; in the layer's it would have to come

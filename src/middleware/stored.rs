@@ -252,8 +252,13 @@ impl BuiltStore {
         let answer = self.store.begin_login(&owner, order.now);
         let mark = within(self.timeout, answer).await?;
         // The user proved who they are before all sessions were ended, and the handler took its time. If the end seems to be
-        // still to come, clocks differ, and only the mark tells.
-        if (mark.ended..).contains(&order.now) && order.meta.authenticated.is_some_and(|at| at < mark.ended) {
+        // still to come, clocks differ, and only the mark tells. A session that is in the store as theirs was not ended if it
+        // is still there: it is the one that was to be kept.
+        let is_theirs = order.write == Write::Apply && !order.sets.owner;
+        if !is_theirs
+            && (mark.ended..).contains(&order.now)
+            && order.meta.authenticated.is_some_and(|at| at < mark.ended)
+        {
             return Ok(None);
         }
         let mut login = Login::new(mark.number);

@@ -47,16 +47,19 @@ impl Changes {
     /// Adds a change of a key that has none, after all others.
     pub(super) fn push(&mut self, change: Change) {
         let at = self.entries.len();
-        if let Some(table) = self.table.as_mut().filter(|table| !table.is_full()) {
-            table.add(&change.key, at);
-            self.entries.push(Some(change));
-        } else {
-            self.entries.push(Some(change));
-            if at >= FEW {
-                self.tidy();
+        let is_full = match &mut self.table {
+            None => at >= FEW,
+            Some(table) if table.is_full() => true,
+            Some(table) => {
+                table.add(&change.key, at);
+                false
             }
-        }
+        };
+        self.entries.push(Some(change));
         self.len += 1;
+        if is_full {
+            self.tidy();
+        }
     }
 
     /// Takes the change of a key out.
@@ -73,9 +76,13 @@ impl Changes {
         *self = Self::default();
     }
 
-    /// Closes the gaps, and makes a table with room for as many again.
+    /// Closes the gaps, and makes a table with room for as many again if there are still many.
     fn tidy(&mut self) {
         self.entries.retain(Option::is_some);
+        self.table = None;
+        if self.entries.len() <= FEW {
+            return;
+        }
         let mut table = Table::with_room(2 * self.entries.len());
         for (at, change) in self.entries.iter().flatten().enumerate() {
             table.add(&change.key, at);
@@ -116,25 +123,67 @@ mod tests {
         }
     }
 
+    /// Does the same to the changes and to a plain list of keys.
+    struct Twins {
+        changes: Changes,
+        plain: Vec<usize>,
+    }
+
+    impl Twins {
+        fn remove(&mut self, key: usize) {
+            let was_there = self.plain.iter().position(|&other| other == key);
+            assert_eq!(self.changes.get(&key.to_string()).is_some(), was_there.is_some());
+            let removed = self.changes.remove(&key.to_string()).map(|change| change.key);
+            assert_eq!(removed, was_there.map(|at| self.plain.remove(at).to_string()));
+            assert_eq!(self.changes.len(), self.plain.len());
+        }
+
+        fn push(&mut self, key: usize) {
+            self.remove(key);
+            self.plain.push(key);
+            self.changes.push(change(key));
+            assert!(self.changes.get(&key.to_string()).is_some());
+        }
+
+        fn compare(self) {
+            let keys: Vec<_> = self.changes.into_iter().map(|change| change.key).collect();
+            assert_eq!(keys, self.plain.iter().map(usize::to_string).collect::<Vec<_>>());
+        }
+    }
+
+    fn twins() -> Twins {
+        Twins {
+            changes: Changes::default(),
+            plain: Vec::new(),
+        }
+    }
+
     #[test]
     fn many_changes_are_what_few_are() {
-        let mut changes = Changes::default();
-        let mut plain: Vec<usize> = Vec::new();
+        let mut twins = twins();
         for round in 0..2000 {
             let key = round * 7919 % 311;
-            let was_there = plain.iter().position(|&other| other == key);
-            assert_eq!(changes.get(&key.to_string()).is_some(), was_there.is_some());
-            if let Some(at) = was_there {
-                plain.remove(at);
-                assert_eq!(changes.remove(&key.to_string()).unwrap().key, key.to_string());
+            if round % 3 > 0 || !twins.plain.contains(&key) {
+                twins.push(key);
+            } else {
+                twins.remove(key);
             }
-            if was_there.is_none() || round % 3 > 0 {
-                plain.push(key);
-                changes.push(change(key));
-            }
-            assert_eq!(changes.len(), plain.len());
         }
-        let keys: Vec<_> = changes.into_iter().map(|change| change.key).collect();
-        assert_eq!(keys, plain.iter().map(usize::to_string).collect::<Vec<_>>());
+        twins.compare();
+    }
+
+    #[test]
+    fn and_so_are_few_that_were_many() {
+        for left in [0, 1, 2, FEW - 1, FEW, FEW + 1] {
+            let mut twins = twins();
+            (0..FEW + 5).for_each(|key| twins.push(key));
+            (left..FEW + 5).for_each(|key| twins.remove(key));
+            for round in 0..2000 {
+                twins.push(1000 + round % 3);
+                twins.remove(1000 + round % 3);
+            }
+            (2000..2003 + FEW).for_each(|key| twins.push(key));
+            twins.compare();
+        }
     }
 }

@@ -122,6 +122,8 @@ impl Data {
         let mut fetched = Self::on(fetched);
         let before = std::mem::take(self);
         fetched.clears = before.clears;
+        // What the store was told may yet be carried out.
+        fetched.unsure = before.unsure;
         if before.cleared {
             fetched.cleared = true;
             fetched.changes = before.changes;
@@ -218,9 +220,12 @@ impl Data {
             Base::Own(text) | Base::Repeating(text) => text.iter().collect(),
         };
         values.set(key, json);
-        let before = std::mem::take(self);
+        let mut before = std::mem::take(self);
         let mut settled = Self::on(Base::Shared(values));
         settled.clears = before.clears;
+        // About all other keys nothing new is known.
+        settled.unsure = std::mem::take(&mut before.unsure);
+        settled.unsure.remove(key);
         if before.cleared {
             settled.cleared = true;
             settled.changes = before.changes;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::payload::{Meta, Millis, duration_millis};
+use super::payload::{AS_THE_LAYERS, Meta, Millis, duration_millis};
 use crate::error::Reject;
 
 /// How far another server's clock may run ahead of ours.
@@ -118,18 +118,17 @@ impl Lifetime {
 
     fn effective_max_age(&self, meta: &Meta) -> Option<Millis> {
         match meta.max_age {
+            Some(AS_THE_LAYERS) => self.max_age,
             Some(own) => earlier(Some(Millis::from(own) * 1000), self.limit()),
             None if meta.is_anonymous() => earlier(self.max_age, self.anonymous_max_age),
             None => self.max_age,
         }
     }
 
-    /// The layer's `max_age` as a session may have it for its own, in seconds; `None` if no session is short-lived because it
-    /// is anonymous.
-    pub(crate) fn max_age_seconds(&self) -> Option<u32> {
-        self.anonymous_max_age?;
-        let seconds = self.max_age.map_or(u64::MAX, |age| age / 1000);
-        Some(u32::try_from(seconds).unwrap_or(u32::MAX))
+    /// The lifetime of its own that keeps a session from being taken for an anonymous one, if it
+    /// needs one.
+    pub(crate) fn of_the_layer(&self) -> Option<u32> {
+        self.anonymous_max_age.map(|_| AS_THE_LAYERS)
     }
 
     fn limit(&self) -> Option<Millis> {

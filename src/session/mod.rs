@@ -529,7 +529,7 @@ impl Session {
                 "this codec has no place for a session's own lifetime: set `max_age` on the layer instead",
             ));
         }
-        let seconds = payload::seconds(max_age);
+        let seconds = payload::seconds(max_age).min(payload::AS_THE_LAYERS - 1);
         if let Some(limit) = self.shared.limit(seconds) {
             return Err(Error::config(format!(
                 "a lifetime of {max_age:?} is longer than the {limit:?} that a session of this layer may have: raise \

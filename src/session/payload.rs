@@ -11,6 +11,10 @@ pub(crate) type Millis = u64;
 /// The last moment that the native frame's 6 bytes can tell, in the year 10889.
 pub(crate) const LAST_MILLIS: Millis = (1 << 48) - 1;
 
+/// A session's own lifetime, in seconds, that is the layer's `max_age` whatever that is: of one of
+/// which nobody can tell whether it is anonymous. No session can ask for it.
+pub(super) const AS_THE_LAYERS: u32 = u32::MAX;
+
 /// What is known about a session besides its data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Meta {
@@ -25,6 +29,11 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
+    /// Whether the session asked for a lifetime: it is to be remembered.
+    pub(crate) fn has_own_max_age(&self) -> bool {
+        self.max_age.is_some_and(|own| own != AS_THE_LAYERS)
+    }
+
     /// Whether nobody ever logged in to the session.
     pub(crate) fn is_anonymous(&self) -> bool {
         self.authenticated.is_none() && !self.is_owned

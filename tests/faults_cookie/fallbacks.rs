@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
-use http_session::{Error, Fallback, Reject, Scope, SessionLayer, Until, codec, codec::Signed, store::MemoryStore};
+use http_session::{
+    Error, Fallback, Reject, Scope, Session, SessionLayer, Until, codec, codec::Signed, store::MemoryStore,
+};
 
 use crate::{
-    SECRET, key, log_in, logged_in, look,
+    SECRET,
+    client::ask,
+    key, log_in, logged_in, look,
     starlette::sign,
-    support::{Clock, Jar, START, ok, set_cookies},
+    support::{Clock, Jar, START, ok, poll_now, set_cookies},
 };
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// A browser on `app.example.com` with a session of Starlette, as a response of the middleware with
 /// these attributes has set it.
@@ -241,4 +247,58 @@ fn fault_f16_a_layer_with_a_store_is_no_fallback() {
             .build()
             .is_ok()
     );
+}
+
+/// Starlette does not say whether somebody has logged in.
+#[test]
+fn fault_a15_a_session_of_before_is_neither_short_lived_nor_remembered() {
+    let clock = Clock::new();
+    for layer in [
+        SessionLayer::encrypted(key()),
+        SessionLayer::with_store(MemoryStore::new()),
+    ] {
+        let layer = layer
+            .browser_session(true)
+            .max_age(DAY * 7)
+            .max_age_limit(DAY * 30)
+            .also_accept(codec::Starlette::new(SECRET), Until::forever())
+            .clock(clock.reader());
+        let of = |max_age| layer.clone().max_age(max_age).build().unwrap();
+        let mut jar = python("session", "path=/");
+        for n in 0..2 {
+            clock.advance(Duration::from_secs(1));
+            let response = poll_now(ask(&of(DAY * 7), &jar.header("/"), async |session: Session| {
+                session.load().await.unwrap();
+                session.insert("n", n).unwrap();
+                session.renew().unwrap();
+                ok()
+            }));
+            let lines = set_cookies(response.headers());
+            let live = lines.iter().find(|line| line.starts_with("__Host-")).unwrap();
+            assert!(!live.contains("Max-Age"), "it ends with the browser: {live}");
+            jar.receive(response.headers());
+        }
+        let expires = |jar: &Jar, max_age| {
+            let mut at = None;
+            poll_now(ask(&of(max_age), &jar.header("/"), async |session: Session| {
+                session.load().await.unwrap();
+                at = session.expires_at().unwrap();
+                ok()
+            }));
+            at
+        };
+        assert_eq!(expires(&jar, DAY * 7), Some(clock.now() + DAY * 7), "as a user's");
+        assert_eq!(expires(&jar, DAY * 2), Some(clock.now() + DAY * 2), "nor is it its own");
+        assert_eq!(expires(&jar, DAY * 9), Some(clock.now() + DAY * 9));
+        // Who comes after a logout is anonymous.
+        clock.advance(Duration::from_secs(1));
+        let response = poll_now(ask(&of(DAY * 7), &jar.header("/"), async |session: Session| {
+            session.load().await.unwrap();
+            session.clear().unwrap();
+            log_in(&session);
+            ok()
+        }));
+        jar.receive(response.headers());
+        assert_eq!(expires(&jar, DAY * 7), Some(clock.now() + DAY));
+    }
 }

@@ -324,6 +324,32 @@ fn fault_a7_many_keys_cost_what_each_of_them_does() {
     });
 }
 
+#[test]
+fn fault_a7_few_keys_that_were_many_are_all_there() {
+    let layer = SessionLayer::encrypted(key()).build().unwrap();
+    let mut jar = Jar::new();
+    let response = send(&layer, "", |session| {
+        let names: Vec<_> = (0..65).map(|n| format!("k{n}")).collect();
+        names.iter().for_each(|name| session.insert(name, 1).unwrap());
+        names.iter().for_each(|name| session.remove(name).unwrap());
+        for n in 0..400 {
+            session.insert("draft", n).unwrap();
+            session.remove("draft").unwrap();
+        }
+        for n in 0..20 {
+            session.insert(&format!("n{n}"), n).unwrap();
+            assert_eq!(session.get(&format!("n{n}")).unwrap(), Some(n));
+        }
+        ok()
+    });
+    jar.receive(response.headers());
+    send(&layer, &jar.header("/"), |session| {
+        let all: BTreeMap<String, u64> = session.to_map().unwrap();
+        assert_eq!(all, (0..20).map(|n| (format!("n{n}"), n)).collect());
+        ok()
+    });
+}
+
 #[tokio::test]
 async fn fault_a7_in_a_store_too() {
     use crate::client::visit;

@@ -298,3 +298,35 @@ async fn fault_a18_nor_is_a_session_prolonged_or_what_came_before_the_first_load
     world.store.down(false);
     assert_eq!(world.store.record(), before);
 }
+
+#[tokio::test(start_paused = true)]
+async fn fault_b5_what_a_store_may_have_carried_out_is_told_until_it_has_answered() {
+    let update: Step = |session| {
+        Box::pin(async move {
+            session.update("m", |m: Option<u64>| m.unwrap_or(0) + 1).await?;
+            Ok(())
+        })
+    };
+    for (name, then, conflicts) in [("load", LOAD, 0), ("update", update, 0), ("update", update, 1)] {
+        let world = world_of(|layer| layer.store_timeout(Duration::from_secs(2)));
+        let mut jar = world.jar().await;
+        visit(&mut jar, &world.layer, async |session: Session| {
+            session.load().await.unwrap();
+            session.insert("n", 2).unwrap();
+            world.store.hold_after("apply");
+            session.save().await.unwrap_err();
+            world.store.open();
+            assert_eq!(world.store.record().values.get("n"), Some("2"), "the answer was lost");
+            // Back to what it was, as far as was ever heard.
+            session.insert("n", 1).unwrap();
+            world.store.conflict(conflicts);
+            then(&session).await.unwrap();
+            assert!(session.is_modified());
+            ok()
+        })
+        .await;
+        let values = world.store.record().values;
+        assert_eq!(values.get("n"), Some("1"), "{name}, {conflicts} conflicts");
+        assert_eq!(values.get("m"), (name == "update").then_some("1"));
+    }
+}

@@ -320,6 +320,26 @@ pub async fn fault_a6_an_end_of_all_leaves_no_login_that_was_on_its_way(world: &
     .await;
     unchanged(&response);
     assert_eq!(layer.sessions_of("ada").await.unwrap(), []);
+    // The session that is to be kept is, though its user proved who they are before the others were
+    // ended.
+    let mut keeper = logged_in(layer, "ada").await;
+    let before = keeper.header("/");
+    visit(&mut keeper, layer, async |session: Session| {
+        let session = loaded(session).await;
+        session.authenticated().unwrap();
+        session.set_owner("ada").unwrap();
+        world.clock.advance(Duration::from_millis(5));
+        let own = session.id().unwrap();
+        layer.destroy_all("ada", own).await.unwrap();
+        world.clock.advance(Duration::from_millis(5));
+        session.insert("n", 7).unwrap();
+        ok()
+    })
+    .await;
+    assert_ne!(keeper.header("/"), before);
+    world.expect(&keeper.header("/"), 7).await;
+    world.expect_none(&before, Reject::Renewed).await;
+    layer.destroy_all("ada", None).await.unwrap();
 }
 
 pub async fn fault_a6_an_epoch_leaves_no_login_that_was_on_its_way(world: &World) {
