@@ -43,8 +43,8 @@ export class Gate {
     };
   }
 
-  /// The answer to the next POST is kept back for good. `answered` is when the server has given it, with the cookies that it
-  /// sets, and `gone` when the browser no longer waits for it.
+  /// The answer to the next POST is kept back for good. `answered` is when the server has given it,
+  /// with the cookies that it sets, and `gone` when the browser no longer waits for it.
   lose() {
     const lost = { answered: later(), gone: later() };
     this.#lost = lost;
