@@ -107,7 +107,8 @@ for (const store of STORES) {
   }
 }
 
-/// Two logins of one form, both of which have read the session before either has written it. Returns what each sets.
+/// Two logins of one form, both of which have read the session before either has written it. Returns
+/// how many cookies each sets.
 async function loginsAtOnce(page, gate) {
   await form(page, gate.localhost, { sends: true });
   const click = await mouseOn(page, 'Log in');

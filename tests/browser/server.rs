@@ -1,13 +1,15 @@
-//! A server for the browser tests that does what no example should: it fails on purpose, and its clock can be put forward.
+//! A server for the browser tests that does things no example should: it fails on purpose, and its
+//! clock can be put forward.
 //!
 //! | variable | |
 //! |---|---|
 //! | `PORT` | 0 takes any free port |
 //! | `SESSION_KEY` | for cookies: the one key |
 //! | `STORE` | `cookie`, or `memory` or `sqlite` (in the file `DATABASE`) |
-//! | `BROWSER_SESSION` | 1: sessions end with the browser, unless the user asks to be remembered for 30 days |
+//! | `BROWSER_SESSION` | 1: sessions end with the browser, or 30 days after "remember me" |
 //!
-//! Its login form keeps a token in the session, as a guard against forged requests does. Its logout leaves a message.
+//! Its login form keeps a token in the session, as a guard against forged requests does. Its logout
+//! leaves a message.
 
 use std::{
     env,
