@@ -311,8 +311,8 @@ impl<R> SessionLayer<R> {
     ///
     /// Strangers can begin as many such sessions as they like wherever a visitor gets one, such as at a login form that keeps a
     /// CSRF token. This is how long they take room in a store. A session whose handler called
-    /// [`set_max_age`](crate::Session::set_max_age), and one from a cookie of an
-    /// [accepted](Self::also_accept) format that does not tell of logins, has a lifetime of its own. A codec that cannot carry
+    /// [`set_max_age`](crate::Session::set_max_age) has a lifetime of its own, and one from a cookie of an
+    /// [accepted](Self::also_accept) format that does not tell of logins lasts as long as a user's. A codec that cannot carry
     /// the time of a login ([`Format::carries_authenticated`](crate::codec::Format::carries_authenticated)) knows no
     /// difference.
     pub fn anonymous_max_age(self, max_age: impl Into<Option<Duration>>) -> Self {

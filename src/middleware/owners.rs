@@ -31,7 +31,8 @@ impl<R> SessionLayer<R> {
 
     /// Ends all sessions of an owner, but for one: "log out everywhere else", and what a changed password asks for (OWASP
     /// ASVS 7.4.3). Returns how many ended. The one to keep is [`Session::id`](crate::Session::id). When it returns, no other
-    /// session of the owner is left, and no login that had begun before the call leaves one.
+    /// session of the owner is left, and no login that had begun before the call leaves one. That holds for a login of the
+    /// same request as well: call [`save`](crate::Session::save) between the two, and it is the session to keep.
     ///
     /// # Errors
     ///

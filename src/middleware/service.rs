@@ -95,11 +95,17 @@ fn enter<B>(built: &Arc<Built>, place: Place, request: &mut Request<B>) -> Optio
     let plain = if place.is_tagged { extensions.get() } else { visible };
     let tagged = extensions.get().map(|InnermostTagged(session)| session);
     let mut outer = None;
+    let mut is_disordered = false;
     if plain.is_some() || tagged.is_some() {
+        let innermost = extensions.get().map(|InnermostPlain(session)| session);
+        is_disordered = innermost.is_some();
+        let plain = innermost.or(plain);
         match meet(built, visible, plain, tagged) {
             Met::Itself { session, is_visible } => {
                 if !is_visible {
+                    let innermost = plain.filter(|_| !place.is_tagged).cloned();
                     (place.insert)(request.extensions_mut(), session);
+                    innermost.and_then(|innermost| request.extensions_mut().insert(InnermostPlain(innermost)));
                 }
                 return None;
             }
@@ -118,10 +124,17 @@ fn enter<B>(built: &Arc<Built>, place: Place, request: &mut Request<B>) -> Optio
     let session = Session::of(shared.clone());
     if place.is_tagged {
         request.extensions_mut().insert(InnermostTagged(session.clone()));
+    } else if is_disordered {
+        request.extensions_mut().insert(InnermostPlain(session.clone()));
     }
     (place.insert)(request.extensions_mut(), session);
     Some(shared)
 }
+
+/// The innermost session of all layers that are not tagged, where it is not the one that handlers
+/// see: a clone of a layer further out has put that one in its place.
+#[derive(Clone)]
+struct InnermostPlain(Session);
 
 enum Met {
     Itself { session: Session, is_visible: bool },

@@ -101,6 +101,35 @@ async fn fault_f8_three_times_and_with_a_layer_of_another_name_in_between() {
 }
 
 #[tokio::test]
+async fn fault_f8_two_layers_in_any_order_and_number_write_once_each() {
+    for (first, _) in kinds() {
+        let second = SessionLayer::signed(Key::generate().unwrap())
+            .cookie_name("second")
+            .build()
+            .unwrap();
+        for order in ["ab", "aba", "abab", "abba", "baab", "ababab", "aabbaabb"] {
+            let handler = async |session: Session| session.insert("handler", 1);
+            let mut router = Router::new().route("/", get(handler));
+            for layer in order.chars() {
+                let layer = if layer == 'a' { &first } else { &second };
+                router = router.layer(axum::middleware::from_fn(between)).layer(layer.clone());
+            }
+            let mut jar = Jar::new();
+            let response = request(router, &mut jar).await;
+            assert_eq!(set_cookies(response.headers()).len(), 2, "{order}");
+            // The handler's own write is there.
+            let innermost = if order.starts_with('a') { &first } else { &second };
+            ask(innermost, &jar.header("/"), async |session: Session| {
+                session.load().await.unwrap();
+                assert!(session.contains_key("handler").unwrap(), "{order}");
+                ok()
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn fault_f8_with_tags_too() {
     for (layer, store) in kinds() {
         events::listen();

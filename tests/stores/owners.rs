@@ -339,6 +339,19 @@ pub async fn fault_a6_an_end_of_all_leaves_no_login_that_was_on_its_way(world: &
     assert_ne!(keeper.header("/"), before);
     world.expect(&keeper.header("/"), 7).await;
     world.expect_none(&before, Reject::Renewed).await;
+    // So is that of a login which was saved before.
+    let mut jar = Jar::new();
+    visit(&mut jar, layer, async |session: Session| {
+        session.authenticated().unwrap();
+        session.set_owner("ada").unwrap();
+        session.save().await.unwrap();
+        world.clock.advance(Duration::from_millis(5));
+        assert_eq!(layer.destroy_all("ada", session.id().unwrap()).await.unwrap(), 1);
+        session.insert("n", 8).unwrap();
+        ok()
+    })
+    .await;
+    world.expect(&jar.header("/"), 8).await;
     layer.destroy_all("ada", None).await.unwrap();
 }
 
