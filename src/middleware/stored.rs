@@ -210,7 +210,7 @@ impl BuiltStore {
                 }
             }
             Write::Create => {
-                let Some(ticket) = self.create(order, login, built).await? else {
+                let Some(ticket) = self.create(order, &order.delta.set, login, built).await? else {
                     return Ok(Outcome::Gone);
                 };
                 lines = self.lines(request, order, &ticket)?;
@@ -236,7 +236,14 @@ impl BuiltStore {
                 match applied {
                     Applied::Updated => tickets.set(Some(next)),
                     Applied::Conflict => return Ok(Outcome::Conflict),
-                    Applied::Gone => return Ok(Outcome::Gone),
+                    Applied::Gone => {
+                        // In a box of its own: few commits are logins, and few of these were overtaken.
+                        let Some(own) = Box::pin(self.begin_own(order, login, &ticket, built)).await? else {
+                            return Ok(Outcome::Gone);
+                        };
+                        lines = self.lines(request, order, &own)?;
+                        tickets.set(Some(own));
+                    }
                 }
             }
         }
@@ -244,6 +251,26 @@ impl BuiltStore {
             request.save(lines);
         }
         Ok(Outcome::Done)
+    }
+
+    /// Begins a session of its own for a login whose session another request has renewed since it was
+    /// fetched: a form that was sent twice, and whose first answer the browser has thrown away. `None`
+    /// if it is no login, or if the session has ended.
+    async fn begin_own(
+        &self,
+        order: &mut Order,
+        login: Option<Login>,
+        ticket: &Hashed,
+        built: &Built,
+    ) -> Result<Option<Hashed>, Error> {
+        let Some(values) = order.whole.take() else {
+            return Ok(None);
+        };
+        let answer = self.store.load(&ticket.hashes, order.now);
+        if within(self.timeout, answer).await? != Loaded::Renewed {
+            return Ok(None);
+        }
+        self.create(order, &values, login, built).await
     }
 
     /// `None` if the login began before an end of all sessions.
@@ -313,12 +340,18 @@ impl BuiltStore {
     }
 
     /// Begins a session under a new ticket. `None` if it began before an end of all sessions.
-    async fn create(&self, order: &Order, login: Option<Login>, built: &Built) -> Result<Option<Hashed>, Error> {
+    async fn create(
+        &self,
+        order: &Order,
+        values: &[(String, String)],
+        login: Option<Login>,
+        built: &Built,
+    ) -> Result<Option<Hashed>, Error> {
         for _ in 0..CREATIONS {
             let ticket = Hashed::new(&self.hasher, Ticket::new(random()?, random()?));
             let HashedTicket { id, secret } = ticket.hashes;
             let mut record = Record::new(secret, order.now, expires(built, &order.meta));
-            record.values = order.delta.set.iter().map(|(key, json)| (key, json)).collect();
+            record.values = values.iter().map(|(key, json)| (key, json)).collect();
             record.created = order.meta.created.unwrap_or(order.now);
             record.authenticated = order.meta.authenticated;
             record.max_age = order.meta.max_age;

@@ -38,6 +38,8 @@ pub(crate) struct Order {
     life: u32,
     /// All data as it is to be; `None` if nobody will look at it.
     text: Option<String>,
+    /// The same as pairs, where a login may have to begin a session of its own.
+    pub(crate) whole: Option<Vec<(String, String)>>,
 }
 
 impl Order {
@@ -153,6 +155,7 @@ impl State {
                 || self.is_cookie_worn(source, now));
         let text = (!may.forget).then(|| self.data.to_json());
         let pairs = (write == Write::Create && !self.data.is_all_new()).then(|| self.data.pairs());
+        let whole = (write == Write::Apply && sets.authenticated && send).then(|| self.data.pairs());
         let mut delta = if may.forget {
             self.data.take_delta()
         } else {
@@ -182,6 +185,7 @@ impl State {
             revision: self.revision,
             life: self.life,
             text,
+            whole,
         })
     }
 
@@ -213,6 +217,7 @@ impl State {
             revision: self.revision,
             life: self.life,
             text: None,
+            whole: None,
         }
     }
 

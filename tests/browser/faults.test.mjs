@@ -131,22 +131,14 @@ test('fault_a2_cookie: of two logins that are at work at once the second answer 
 });
 
 for (const store of STORES) {
-  test(`fault_a2_${store}: of two logins that are at work at once the second is dropped, and the form works again`, async (t) => {
+  test(`fault_a2_${store}: of two logins that are at work at once the second answer counts`, async (t) => {
     const server = await start(t, store);
     const gate = await Gate.open(t, server);
-    const { browser, page } = await browse(t);
-    // The first one renewed the session that the second one has read, so nothing of the second may be written.
-    assert.deepEqual(await loginsAtOnce(page, gate), [1, 0]);
-    await nobody(page);
-    assert.deepEqual(await who(page), NOBODY);
-    const [old] = await jar(browser);
-
-    await putForward(server, 121);
-    await form(page, gate.localhost, { sends: true });
-    await press(page, 'Log in');
+    const { page } = await browse(t);
+    // The first one renewed the session that the second one has read, so the second begins one of its own.
+    assert.deepEqual(await loginsAtOnce(page, gate), [1, 1]);
     await hello(page);
     assert.deepEqual(await who(page), isAda(store));
-    assert.notEqual((await jar(browser))[0].value, old.value);
   });
 }
 
