@@ -149,6 +149,16 @@ impl Drop for Lent<'_> {
     }
 }
 
+/// What a store says of a login.
+enum Begun {
+    Login(Login),
+    /// It began before an end of the owner's sessions.
+    TooEarly,
+    /// So it did, in a session that is in the store as the owner's: that has its place among their logins, and gets no later
+    /// one. If the end is one for this session, too, it is gone or will be.
+    Counted,
+}
+
 impl BuiltStore {
     async fn load(&self, built: &Built, tickets: &Tickets) -> Result<Opened, Error> {
         let came = tickets.all();
@@ -193,8 +203,9 @@ impl BuiltStore {
         // In a box of its own: few commits are logins.
         let login = match (&order.owner, order.logs_in_somebody()) {
             (Some(owner), true) => match Box::pin(self.begin_login(owner, order)).await? {
-                None => return Ok(Outcome::Gone),
-                login => login,
+                Begun::TooEarly => return Ok(Outcome::Gone),
+                Begun::Counted => None,
+                Begun::Login(login) => Some(login),
             },
             _ => None,
         };
@@ -266,6 +277,10 @@ impl BuiltStore {
         let Some(values) = order.whole.take() else {
             return Ok(None);
         };
+        // An owner's session begins with a login that no end has overtaken.
+        if order.owner.is_some() && login.is_none() {
+            return Ok(None);
+        }
         let answer = self.store.load(&ticket.hashes, order.now);
         if within(self.timeout, answer).await? != Loaded::Renewed {
             return Ok(None);
@@ -273,24 +288,19 @@ impl BuiltStore {
         self.create(order, &values, login, built).await
     }
 
-    /// `None` if the login began before an end of all sessions.
-    async fn begin_login(&self, owner: &str, order: &Order) -> Result<Option<Login>, Error> {
+    async fn begin_login(&self, owner: &str, order: &Order) -> Result<Begun, Error> {
         let owner = self.hasher.owner_id(owner);
         let answer = self.store.begin_login(&owner, order.now);
         let mark = within(self.timeout, answer).await?;
         // The user proved who they are before all sessions were ended, and the handler took its time. If the end seems to be
-        // still to come, clocks differ, and only the mark tells. A session that is in the store as theirs was not ended if it
-        // is still there: it is the one that was to be kept.
-        let is_theirs = order.write == Write::Apply && !order.sets.owner;
-        if !is_theirs
-            && (mark.ended..).contains(&order.now)
-            && order.meta.authenticated.is_some_and(|at| at < mark.ended)
-        {
-            return Ok(None);
+        // still to come, clocks differ, and only the mark tells.
+        if (mark.ended..).contains(&order.now) && order.meta.authenticated.is_some_and(|at| at < mark.ended) {
+            let is_theirs = order.write == Write::Apply && !order.sets.owner;
+            return Ok(if is_theirs { Begun::Counted } else { Begun::TooEarly });
         }
         let mut login = Login::new(mark.number);
         login.most = self.max_sessions.map(|most| u32::try_from(most).unwrap_or(u32::MAX));
-        Ok(Some(login))
+        Ok(Begun::Login(login))
     }
 
     async fn apply(
