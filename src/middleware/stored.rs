@@ -27,8 +27,8 @@ use crate::{
 /// New tickets that are tried before the random source is blamed.
 const CREATIONS: usize = 4;
 
-/// When a session that may have been begun without an answer is looked for, in order to end it. A server that was too busy for
-/// the answer may take a while for the step itself.
+/// When a session that may have been begun without an answer is looked for, in order to end it. A
+/// server that was too busy for the answer may take a while for the step itself.
 const UNDO_PAUSES: [Duration; 5] = [
     Duration::from_secs(1),
     Duration::from_secs(4),
@@ -154,8 +154,9 @@ enum Begun {
     Login(Login),
     /// It began before an end of the owner's sessions.
     TooEarly,
-    /// So it did, in a session that is in the store as the owner's: that has its place among their logins, and gets no later
-    /// one. If the end is one for this session, too, it is gone or will be.
+    /// So it did, in a session that is in the store as the owner's: that has its place among their
+    /// logins, and gets no later one. If the end is one for this session, too, it is gone or will
+    /// be.
     Counted,
 }
 
@@ -248,7 +249,8 @@ impl BuiltStore {
                     Applied::Updated => tickets.set(Some(next)),
                     Applied::Conflict => return Ok(Outcome::Conflict),
                     Applied::Gone => {
-                        // In a box of its own: few commits are logins, and few of these were overtaken.
+                        // In a box of its own: few commits are logins, and few of these were
+                        // overtaken.
                         let Some(own) = Box::pin(self.begin_own(order, login, &ticket, built)).await? else {
                             return Ok(Outcome::Gone);
                         };
@@ -264,9 +266,9 @@ impl BuiltStore {
         Ok(Outcome::Done)
     }
 
-    /// Begins a session of its own for a login whose session another request has renewed since it was
-    /// fetched: a form that was sent twice, and whose first answer the browser has thrown away. `None`
-    /// if it is no login, or if the session has ended.
+    /// Begins a session of its own for a login whose session another request has renewed since it
+    /// was fetched: a form that was sent twice, and whose first answer the browser has thrown away.
+    /// `None` if it is no login, or if the session has ended.
     async fn begin_own(
         &self,
         order: &mut Order,
@@ -292,8 +294,8 @@ impl BuiltStore {
         let owner = self.hasher.owner_id(owner);
         let answer = self.store.begin_login(&owner, order.now);
         let mark = within(self.timeout, answer).await?;
-        // The user proved who they are before all sessions were ended, and the handler took its time. If the end seems to be
-        // still to come, clocks differ, and only the mark tells.
+        // The user proved who they are before all sessions were ended, and the handler took its
+        // time. If the end seems to be still to come, clocks differ, and only the mark tells.
         if (mark.ended..).contains(&order.now) && order.meta.authenticated.is_some_and(|at| at < mark.ended) {
             let is_theirs = order.write == Write::Apply && !order.sets.owner;
             return Ok(if is_theirs { Begun::Counted } else { Begun::TooEarly });
@@ -385,8 +387,8 @@ impl BuiltStore {
         Err(Error::Random)
     }
 
-    /// Ends a session that nobody will ever have the ticket of, if a store has begun it, or will have in a while, although it
-    /// did not say so in time. Nobody waits for that.
+    /// Ends a session that nobody will ever have the ticket of, if a store has begun it, or will
+    /// have in a while, although it did not say so in time. Nobody waits for that.
     fn undo(&self, ticket: HashedTicket, now: u64) {
         let Some(spawner) = self.spawner() else {
             return;

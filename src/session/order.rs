@@ -30,7 +30,7 @@ pub(crate) struct Order {
     pub(crate) owner: Option<String>,
     pub(crate) label: Option<String>,
     pub(crate) sets: Sets,
-    /// What of that was taken out of the state.
+    /// The part of that which was taken out of the state.
     taken: Sets,
     /// The cookie is sent with the response, or its removal if nothing is written.
     pub(crate) send: bool,
@@ -48,7 +48,8 @@ impl Order {
         self.life != state.life
     }
 
-    /// Tells whether somebody logs in: the session gets an owner, or its owner has proved who they are once more.
+    /// Tells whether somebody logs in: the session gets an owner, or its owner has proved who they
+    /// are once more.
     pub(crate) fn logs_in_somebody(&self) -> bool {
         self.write != Write::Nothing && self.owner.is_some() && (self.sets.owner || self.sets.authenticated)
     }

@@ -39,7 +39,7 @@ const LOST: u64 = 60;
 /// A login that is not settled, as its record keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Intent {
-    /// What [`RedisStore::marks`] answered when it began.
+    /// The answer of [`RedisStore::marks`] when it began.
     marks: Option<Marks>,
     most: Option<u32>,
     /// Tells it from the session's other logins.
@@ -103,7 +103,7 @@ impl FromStr for Intent {
     }
 }
 
-/// What became of a login whose record is written.
+/// The outcome of a login whose record is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settled {
     /// The session is its owner's.
@@ -116,8 +116,8 @@ pub(super) enum Settled {
 }
 
 impl RedisStore {
-    /// What changes with each end of all of an owner's or everybody's sessions, and when the last
-    /// one was.
+    /// Returns the marks that change with each end of all of an owner's or everybody's sessions,
+    /// and when the last one was.
     pub(super) async fn marks(&self, owner: &OwnerId) -> Result<(Marks, u64), Error> {
         let mut both = [::redis::cmd("HMGET"), ::redis::cmd("HMGET")];
         both[0].arg(self.owner_key(owner)).arg(&["mark", "ended"]);

@@ -64,7 +64,7 @@ const TRIES: u32 = 8;
 ///
 /// # Sessions with an owner
 ///
-/// What is known of an [owner](crate::Session::set_owner)'s sessions is a hash of its own, which in
+/// The list of an [owner](crate::Session::set_owner)'s sessions is a hash of its own, which in
 /// a cluster may lie on another server than they do. A login takes five round trips, or six for a
 /// session that was there before, and with `max_sessions_per_owner` one more, or three if sessions
 /// must go; a logout takes two. Reads and writes take one, or two when this process has not seen
@@ -217,7 +217,7 @@ impl RedisStore {
         format!("{}{id}", self.prefix).into_bytes()
     }
 
-    /// What is known of the end of all sessions. Not the name of a session, which is 64 hex digits.
+    /// The key of the end of all sessions. Not the name of a session, which is 64 hex digits.
     fn ends_key(&self) -> Vec<u8> {
         format!("{}ends", self.prefix).into_bytes()
     }

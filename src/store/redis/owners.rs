@@ -55,7 +55,7 @@ pub(super) fn index_until(expires: u64, now: u64) -> u64 {
     expires.saturating_add(longer).min(LAST)
 }
 
-/// What became of many sessions that were to end.
+/// The outcome for many sessions that were to end.
 #[derive(Default)]
 pub(super) struct Ended {
     ended: u64,
@@ -89,7 +89,7 @@ impl Ended {
 }
 
 impl RedisStore {
-    /// What is known of an owner's sessions.
+    /// The key of the list of an owner's sessions.
     pub(super) fn owner_key(&self, owner: &OwnerId) -> Vec<u8> {
         format!("{}owner:{owner}", self.prefix).into_bytes()
     }
@@ -315,7 +315,7 @@ impl RedisStore {
     }
 }
 
-/// What an owner's key leads to; the last login comes first.
+/// The sessions that an owner's key leads to; the last login comes first.
 pub(super) fn entries(answer: Value) -> Result<Vec<Entry>, Error> {
     let fields: Vec<(String, String)> = from_redis_value(answer).map_err(|_| strange())?;
     let entry = |(id, value): &(String, String)| {
@@ -331,7 +331,7 @@ pub(super) fn entries(answer: Value) -> Result<Vec<Entry>, Error> {
     Ok(entries)
 }
 
-/// What the script `delete` looks at.
+/// The field that the script `delete` looks at.
 #[derive(Clone, Copy)]
 enum Of<'a> {
     Owner(&'a OwnerId),
