@@ -146,7 +146,7 @@ fn is_clear(value: &[u8]) -> bool {
     }
 }
 
-/// Whether it stands in quotes what comes next.
+/// Whether the next byte stands in quotes.
 #[derive(Default)]
 struct Quotes {
     open: bool,

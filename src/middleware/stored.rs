@@ -149,7 +149,7 @@ impl Drop for Lent<'_> {
     }
 }
 
-/// What a store says of a login.
+/// The answer of a store to a login.
 enum Begun {
     Login(Login),
     /// It began before an end of the owner's sessions.

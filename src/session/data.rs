@@ -122,7 +122,7 @@ impl Data {
         let mut fetched = Self::on(fetched);
         let before = std::mem::take(self);
         fetched.clears = before.clears;
-        // What the store was told may yet be carried out.
+        // The store may yet carry out the step before.
         fetched.unsure = before.unsure;
         if before.cleared {
             fetched.cleared = true;

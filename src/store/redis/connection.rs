@@ -128,7 +128,7 @@ impl Link {
         Ok(all)
     }
 
-    /// What a read sends along now and then, so that it is refused by a server that was a primary
+    /// A question that a read sends along now and then, so that it is refused by a server that was a primary
     /// and is a replica now: such a server answers reads, and may know of no logout since. Nobody
     /// has the key, so that nothing is changed.
     pub(super) fn ask_for_primary(&self, key: impl FnOnce() -> Vec<u8>) -> Option<Cmd> {

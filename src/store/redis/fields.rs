@@ -19,7 +19,7 @@ use crate::{
 /// A record's values are the fields with this prefix; no field of its own has one.
 const VALUE: &[u8] = b"v:";
 
-/// What [`line()`] reads.
+/// The fields that [`line()`] reads.
 pub(super) const SUMMARY: [&str; 7] = ["owner", "created", "seen", "expires", "authenticated", "label", "login"];
 
 /// The fields that [`standing`] reads.
