@@ -18,7 +18,7 @@
 //! | `SAME_SITE` | lax | `none`: also inside pages of other sites |
 //! | `PARTITIONED` | | 1: another session inside each site that embeds this one; 0: no longer |
 //! | `CHUNKED` | 1 | over how many cookies a long session may be split, up to 4 |
-//! | `FAREWELL` | | 1: a message after the logout, in a session of nobody's |
+//! | `FAREWELL` | | 1: a message after the logout, in a session that is nobody's |
 //! | `RECENT_SECONDS` | 300 | for how long a login is good for the page that asks for a recent one |
 
 mod devices;

@@ -145,7 +145,7 @@ impl Sharing {
             let patience = patience.get_or_insert_with(|| self.source.patience());
             patience.as_mut().poll(cx).map(|()| {
                 Err(Error::store(
-                    "a load or a save of this session was begun and its future was not polled to its end: await it, or drop it",
+                    "another load or save of this session was begun and does not go on: await it, or drop it",
                 ))
             })
         })

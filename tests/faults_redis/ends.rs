@@ -10,7 +10,7 @@ use redis::Value;
 use tokio::task::JoinSet;
 
 use crate::{
-    daemon, order_of,
+    daemon, held, key_of,
     redis_server::{Cluster, Server},
     said,
     sessions::{apply, create, live, now, owner, session, set},
@@ -55,7 +55,7 @@ async fn fault_b2_an_owner_with_very_many_sessions_is_logged_out_in_few_round_tr
         .find_map(|line| line.strip_prefix("total_reads_processed:"));
     let reads: u64 = reads.unwrap().parse().unwrap();
     assert!(reads < 2_000, "{reads} reads from sockets");
-    assert_eq!(server.ask(&["ZCARD", &order_of(&alice)]), Value::Int(1));
+    assert_eq!(held(&server, &alice), 1);
     assert_eq!(store.sessions_of(&alice, now()).await.unwrap().len(), 1);
     live(&store, &kept, now()).await;
     for ticket in tickets.iter().filter(|ticket| ticket.id != kept.id).step_by(97) {
@@ -70,10 +70,7 @@ async fn fault_b2_what_is_given_up_half_way_has_ended_the_last_logins() {
     let store = store(&server).await;
     let tickets = owned(&store, "alice", 2_000).await;
     let alice = owner("alice").id;
-    let left = || match server.ask(&["ZCARD", &order_of(&alice)]) {
-        Value::Int(left) => left,
-        other => panic!("{other:?}"),
-    };
+    let left = || held(&server, &alice);
     {
         let mut call = Box::pin(store.delete_of(&alice, &Which::All, now()));
         while left() > 1_500 {
@@ -135,7 +132,7 @@ async fn fault_b3_with_a_replica_down_all_end_and_the_error_comes_last() {
     for ticket in tickets.iter().step_by(7) {
         assert_eq!(store.load(ticket, now()).await.unwrap(), Loaded::Missing);
     }
-    assert_eq!(server.ask(&["ZCARD", &order_of(&alice)]), Value::Int(0));
+    assert_eq!(held(&server, &alice), 0);
     // Replicas are waited for once, not for each session.
     let calls = server.calls();
     let waited = calls.iter().find(|(name, _)| name == "wait").map(|(_, calls)| *calls);
@@ -214,7 +211,7 @@ async fn fault_b3_in_a_cluster_ends_go_past_a_server_that_is_away() {
     };
     let shards = |key: &str| slot(key) / 5_462;
     let away = (0..3)
-        .find(|&shard| shard != shards(&order_of(&alice)) && shard != shards("session:ends"))
+        .find(|&shard| shard != shards(&key_of(&alice)) && shard != shards("session:ends"))
         .unwrap();
     let there: Vec<bool> = [&anonymous[..], &tickets]
         .concat()
@@ -254,7 +251,8 @@ async fn fault_b3_in_a_cluster_ends_go_past_a_server_that_is_away() {
     }
 }
 
-/// On one server a session that began before the end of all sessions, and comes late, is not begun at all.
+/// On one server a session that began before the end of all sessions, and comes late, is not begun
+/// at all.
 #[tokio::test]
 async fn fault_a6_what_comes_after_the_end_of_all_sessions_and_began_before_is_refused() {
     use http_session::store::{Applied, Created, Field};

@@ -1,4 +1,5 @@
-//! How many sessions an owner has, whoever logs in from where, and what becomes of logins that never came to their end.
+//! How many sessions an owner has, whoever logs in from where, and what becomes of logins that
+//! never came to their end.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use redis::Value;
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
-    daemon, order_of,
+    daemon, held,
     redis_proxy::Proxy,
     redis_server::{Cluster, Server},
     sessions::{DAY, apply, begin, create, live, now, owner, session, set},
@@ -82,8 +83,8 @@ async fn fault_f2_logins_at_once_in_a_cluster() {
     logins_at_once(&[one, two], 4).await;
 }
 
-/// While an owner is logged out everywhere, logins come without pause. None of those that began before the call is there
-/// after it, and those that begin after it are.
+/// While an owner is logged out everywhere, logins come without pause. None of those that began
+/// before the call is there after it, and those that begin after it are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_a6_an_end_leaves_nothing_that_began_before_it() {
     let Some(server) = Server::start(&[]) else { return };
@@ -125,7 +126,8 @@ async fn fault_a6_an_end_leaves_nothing_that_began_before_it() {
         let before_the_end = logins.join_all();
         let (tickets, ended) = tokio::join!(before_the_end, end);
         ended.unwrap();
-        // All logins have been answered. What an end refused is not there; what it did not is, and can be ended.
+        // All logins have been answered. What an end refused is not there; what it did not is, and
+        // can be ended.
         let mut there = Vec::new();
         for (ticket, logged_in) in &tickets {
             let live = match stores[0].load(ticket, now()).await.unwrap() {
@@ -285,7 +287,7 @@ async fn fault_b5_a_login_that_was_given_up_is_cleaned_up() {
         let _ = timeout(Duration::from_millis(5), std::future::pending::<()>()).await;
     }
     assert_eq!(server.ask(&["HEXISTS", &key, "secret"]), Value::Int(0));
-    assert_eq!(server.ask(&["ZCARD", &order_of(&who.id)]), Value::Int(1));
+    assert_eq!(held(&server, &who.id), 1);
     assert_eq!(store.load(&ticket, now()).await.unwrap(), Loaded::Missing);
     live(&store, &warm, now()).await;
 }

@@ -25,9 +25,15 @@ async fn store(server: &Server) -> RedisStore {
     RedisStore::connect(&server.url()).await.unwrap()
 }
 
-/// The key of an owner's sessions in their order.
-fn order_of(owner: &OwnerId) -> String {
-    format!("session:owner:{{{owner}}}")
+/// What is known of an owner's sessions.
+fn key_of(owner: &OwnerId) -> String {
+    format!("session:owner:{owner}")
+}
+
+/// How many sessions that leads to.
+fn held(server: &Server, owner: &OwnerId) -> usize {
+    let fields: Vec<String> = redis::from_redis_value(server.ask(&["HKEYS", &key_of(owner)])).unwrap();
+    fields.iter().filter(|field| field.len() == 64).count()
 }
 
 /// An error with all its causes.

@@ -69,8 +69,8 @@ async fn fault_a8_a_step_that_arrives_again_after_any_number_of_others_is_not_ta
     }
 }
 
-/// Sixteen requests at once, each of which counts on from the one before, and no answer to any of them before the
-/// connection is cut.
+/// Sixteen requests at once, each of which counts on from the one before, and no answer to any of
+/// them before the connection is cut.
 #[tokio::test]
 async fn fault_b4_after_a_cut_connection_each_of_many_changes_counts_once() {
     for server in Server::each(&[]) {

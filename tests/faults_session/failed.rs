@@ -445,3 +445,30 @@ fn fault_f15_a_service_that_fails_without_a_response_sends_nothing() {
     let response = poll_now(service.oneshot(Request::new(()))).unwrap();
     assert!(response.headers().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn fault_f15_a_save_that_a_time_out_interrupts_is_in_the_failed_response() {
+    let world = world();
+    world.store.hold_before("create");
+    let handler = async |session: Session| {
+        session.insert("user", 42).unwrap();
+        session.save().await.unwrap();
+    };
+    let limit = Duration::from_secs(2);
+    let router = Router::new()
+        .route("/", get(handler))
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, limit))
+        .layer(world.layer.clone());
+    let request = Request::get("/").body(Body::empty()).unwrap();
+    let opens = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        world.store.open();
+    };
+    let (response, ()) = tokio::join!(router.oneshot(request), opens);
+    let response = response.unwrap();
+    assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+    let mut jar = Jar::new();
+    jar.receive(response.headers());
+    assert_eq!(texts(&world), [pair("user", "42")]);
+    assert!(world.opens(&jar).await, "what was saved, the client has");
+}

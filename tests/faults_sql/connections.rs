@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use crate::{
     kinds::{STEPS, own_servers, pool_of, prepare, servers, step},
     sql_servers::{Kind, Raw, Server},
-    sql_suite::{NOW, create, live, open, source, ticket},
+    sql_suite::{NOW, create, live, open, set, source, ticket},
 };
 
 /// How the test counts and ends connections.
@@ -65,6 +65,42 @@ async fn fault_f9_a_step_of_each_kind_goes_on_after_connections_were_ended() {
             if let Err(error) = step(&store, name, number).await {
                 panic!("{name}: {}", source(&error));
             }
+        }
+    }
+}
+
+/// A server that died without a word: at most one step of those that cannot be done again fails,
+/// however many connections the pool has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_f9_one_dead_connection_tells_of_the_others() {
+    for (_, server) in own_servers() {
+        let url = server.url().await;
+        open(&url).await;
+        let store = pool_of(&url, 6).await;
+        let one = create(&store, 1).await;
+        let shorter = {
+            let mut changes = set("a", "1");
+            changes.may_shorten = true;
+            changes
+        };
+        for name in ["set", "label"] {
+            let store = pool_of(&url, 6).await;
+            // Statements are known on all connections.
+            for _ in 0..12 {
+                store.apply(&one, &shorter, NOW).await.unwrap();
+            }
+            server.kill();
+            server.start();
+            let mut failed = 0;
+            for _ in 0..8 {
+                let mut changes = set("a", "2");
+                if name == "label" {
+                    changes.set.clear();
+                    changes.label = http_session::store::Field::Set("a phone".to_owned());
+                }
+                failed += u32::from(store.apply(&one, &changes, NOW).await.is_err());
+            }
+            assert!(failed <= 1, "{name}: {failed}");
         }
     }
 }

@@ -249,8 +249,9 @@ pub async fn other_process() {
     }
 }
 
-/// A login that has begun, and whose step has not reached the store, when `end` is called.
-async fn overtaken(world: &World, step: &'static str, end: impl AsyncFnOnce()) -> (Jar, String) {
+/// A login that has begun, and whose step has not reached the store, when `end` is called. Returns
+/// the jar afterwards, and the header that it made before.
+async fn login_across(world: &World, step: &'static str, end: impl AsyncFnOnce()) -> (Jar, String) {
     let mut jar = if step == "create" {
         Jar::new()
     } else {
@@ -260,15 +261,7 @@ async fn overtaken(world: &World, step: &'static str, end: impl AsyncFnOnce()) -
     world.store.hold(step, When::Before);
     let layer = world.layer.clone();
     let login = tokio::spawn(async move {
-        let response = visit(&mut jar, &layer, async |session: Session| {
-            let session = loaded(session).await;
-            session.insert("n", 1).unwrap();
-            session.authenticated().unwrap();
-            session.set_owner("ada").unwrap();
-            done()
-        })
-        .await;
-        unchanged(&response);
+        log_in(&mut jar, &layer, "ada").await;
         jar
     });
     soon(world.store.held()).await;
@@ -288,7 +281,7 @@ pub async fn fault_a6_an_end_of_all_leaves_no_login_that_was_on_its_way(world: &
     .await;
     let other = logged_in(layer, "bob").await;
     for step in ["create", "apply"] {
-        let (jar, before) = overtaken(world, step, async || {
+        let (jar, before) = login_across(world, step, async || {
             layer.destroy_all("ada", kept).await.unwrap();
         })
         .await;
@@ -305,7 +298,7 @@ pub async fn fault_a6_an_end_of_all_leaves_no_login_that_was_on_its_way(world: &
         layer.destroy_all("ada", kept).await.unwrap();
 
         // And one of another owner, or one session of this one, ends nobody's login.
-        let (jar, _) = overtaken_but_lives(world, step, async || {
+        let (jar, _) = login_across(world, step, async || {
             layer.destroy_all("bob", None).await.unwrap();
             assert!(!layer.destroy_one("eve", kept.unwrap()).await.unwrap());
         })
@@ -362,29 +355,10 @@ pub async fn fault_a6_an_end_of_all_leaves_no_login_that_was_on_its_way(world: &
     layer.destroy_all("ada", None).await.unwrap();
 }
 
-async fn overtaken_but_lives(world: &World, step: &'static str, end: impl AsyncFnOnce()) -> (Jar, String) {
-    let mut jar = if step == "create" {
-        Jar::new()
-    } else {
-        world.jar().await
-    };
-    let before = jar.header("/");
-    world.store.hold(step, When::Before);
-    let layer = world.layer.clone();
-    let login = tokio::spawn(async move {
-        log_in(&mut jar, &layer, "ada").await;
-        jar
-    });
-    soon(world.store.held()).await;
-    end().await;
-    world.store.open();
-    (soon(login).await.unwrap(), before)
-}
-
 pub async fn fault_a6_an_epoch_leaves_no_login_that_was_on_its_way(world: &World) {
     let layer = &world.layer;
     for step in ["create", "apply"] {
-        let (jar, before) = overtaken(world, step, async || {
+        let (jar, before) = login_across(world, step, async || {
             layer.destroy_all_begun_before(world.clock.now()).await.unwrap();
         })
         .await;

@@ -1,4 +1,5 @@
-//! An address that leads to one Redis server and then to another, and loses connections and answers.
+//! An address that leads to one Redis server and then to another, and loses connections and
+//! answers.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 use std::sync::{

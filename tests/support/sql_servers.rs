@@ -74,6 +74,8 @@ impl Server {
             Kind::MariaDb => command
                 .arg("--no-defaults")
                 .arg(format!("--datadir={}", data.display()))
+                // Each server that starts removes what it takes for its own temporary files.
+                .arg(format!("--tmpdir={}", folder.path().display()))
                 .args(["--auth-root-authentication-method=normal", "--skip-test-db"]),
         };
         let done = command.stdin(Stdio::null()).output().unwrap();
@@ -126,6 +128,7 @@ impl Server {
             Kind::MariaDb => command
                 .arg("--no-defaults")
                 .arg(format!("--datadir={}", data.display()))
+                .arg(format!("--tmpdir={}", folder.display()))
                 .arg(format!("--socket={}", folder.join("socket").display()))
                 .arg(format!("--pid-file={}", folder.join("pid").display()))
                 .arg(format!("--port={}", self.port))

@@ -1,12 +1,15 @@
--- KEYS[1]: the record; on one server KEYS[2]: the end of all sessions, and KEYS[3]: the order of the sessions of the owner
--- that it is thought to have. ARGV, where 's...' sets a value, 'u' unsets it, and 'k' keeps what is there:
---   1 now, 2 to 4 the step (process, number, floor), 5 the ticket's secret, 6 its new secret, 7 seen, 8 sent or '',
---   9 expires, 10 '1' if it may shorten, 11 authenticated, 12 max_age, 13 owner, 14 the owner's name, 15 label, 16 the login
---   or '', 17 whose index holds it ('k': nobody's), 18 until when, 19 the owner of KEYS[3], 20 the record's id,
---   21 '1' if all values go, 22 how many values are expected, 23 how many are removed;
+-- KEYS[1]: the record; on one server KEYS[2]: the end of all sessions, and KEYS[3]: what is known
+-- of the sessions of the owner that it is thought to have. ARGV, where 's...' sets a value, 'u'
+-- unsets it, and 'k' keeps what is there:
+--   1 now, 2 to 4 the step (process, number, floor), 5 the ticket's secret, 6 its new secret, 7
+--   seen, 8 sent or '', 9 expires, 10 '1' if it may shorten, 11 authenticated, 12 max_age, 13
+--   owner, 14 the owner's name, 15 label, 16 the login or '', 17 whose index holds it ('k':
+--   nobody's), 18 until when, 19 the owner of KEYS[3], 20 the record's id, 21 '1' if all values go,
+--   22 how many values are expected, 23 how many are removed;
 --   then the expected ones (key and 's...' or 'u'), the removed keys, and the set ones (key and value).
--- Answers 1 (updated), 0 (gone), 2 (conflict), 3 (its last login must first be settled), or an owner, an end and 1 or 0:
--- it was updated and the owner's index may not know it; or nothing was changed, and the index must first hold until then.
+-- Answers 1 (updated), 0 (gone), 2 (conflict), 3 (its last login must first be settled), or an
+-- owner, an end and 1 or 0: it was updated and the owner's index may not know it; or nothing was
+-- changed, and the index must first hold until then.
 local key = KEYS[1]
 local old = redis.call('HMGET', key, 'secret', 'expires', 'seen', 'sent', 'owner', 'indexed', 'steps', 'login')
 local secret, expires, seen, sent, owner, indexed, steps, login = unpack(old, 1, 8)
@@ -14,7 +17,7 @@ if not secret or tonumber(expires) < tonumber(ARGV[1]) then
     return 0
 end
 local function updated(whose, ends)
-    if not whose or ARGV[19] == whose and redis.call('ZSCORE', KEYS[3], ARGV[20]) then
+    if not whose or ARGV[19] == whose and redis.call('HEXISTS', KEYS[3], ARGV[20]) == 1 then
         return 1
     end
     return {whose, ends, 1}

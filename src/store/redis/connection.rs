@@ -107,8 +107,8 @@ impl Link {
         }
     }
 
-    /// The answers to commands about keys that may lie anywhere, which are asked for at the same time: on one server in one
-    /// go, while in a cluster each may go to another server.
+    /// The answers to commands about keys that may lie anywhere, which are asked for at the same
+    /// time: on one server in one go, while in a cluster each may go to another server.
     pub(super) async fn send_each(&self, commands: Vec<Cmd>) -> RedisResult<Vec<Value>> {
         if let Self::Single(single) = self {
             let mut pipeline = Pipeline::with_capacity(commands.len());

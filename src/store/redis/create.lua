@@ -1,6 +1,7 @@
--- KEYS[1]: the record, KEYS[2]: the end of all sessions, on one server. ARGV: now, the step (process, number, floor), when
--- it expires, when it began or '' if its login's mark says whether it comes too late, then the fields and their values.
--- Answers 1 (created), 0 (there is a live record), or 2 (it began before the end of all sessions).
+-- KEYS[1]: the record, KEYS[2]: the end of all sessions, on one server. ARGV: now, the step
+-- (process, number, floor), when it expires, when it began or '' if its login's mark says whether
+-- it comes too late, then the fields and their values. Answers 1 (created), 0 (there is a live
+-- record), or 2 (it began before the end of all sessions).
 local key = KEYS[1]
 local secret, expires, steps = unpack(redis.call('HMGET', key, 'secret', 'expires', 'steps'), 1, 3)
 local known, kept = taken(steps, ARGV[2], ARGV[3], ARGV[4])

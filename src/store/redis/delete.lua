@@ -1,5 +1,6 @@
--- KEYS[1]: the record. ARGV: now or '', the step (process, number, floor), 'secret' or 'owner', and the value that this
--- field must have. Answers 0 if there is no such record, else its owner, or 1 if it has none.
+-- KEYS[1]: the record. ARGV: now or '', the step (process, number, floor), 'secret' or 'owner', and
+-- the value that this field must have. Answers 0 if there is no such record, else its owner, or 1
+-- if it has none.
 local key = KEYS[1]
 local secret, expires, owner, steps = unpack(redis.call('HMGET', key, 'secret', 'expires', 'owner', 'steps'), 1, 4)
 local known, kept = taken(steps, ARGV[2], ARGV[3], ARGV[4])
@@ -13,7 +14,8 @@ local field = ARGV[5] == 'owner' and owner or ARGV[5] == 'secret' and secret
 if field ~= ARGV[6] then
     return 0
 end
--- What stays has no secret, so it is no session. It keeps a step that comes late from beginning one.
+-- What stays has no secret, so it is no session. It keeps a step that comes late from beginning
+-- one.
 redis.call('DEL', key)
 redis.call('HSET', key, 'steps', kept)
 redis.call('PEXPIRE', key, RESENT * 1000)

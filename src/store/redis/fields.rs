@@ -47,7 +47,8 @@ pub(super) struct Standing {
 /// An entry of an owner's index.
 pub(super) enum Line {
     Listed(Box<StoredSession>),
-    /// It is there, and not to be shown: expired by our clock, or its login has not come to its end.
+    /// It is there, and not to be shown: expired by our clock, or its login has not come to its
+    /// end.
     Hidden,
     /// It has ended, or is not the owner's any more.
     Gone,
@@ -121,8 +122,8 @@ pub(super) fn record(answer: Value) -> Result<Option<Found>, Error> {
     Ok(Some(Found { record, login, indexed }))
 }
 
-/// What the script `create` is called with. A session with an owner has the login that makes it theirs, and until when
-/// their index will hold it.
+/// What the script `create` is called with. A session with an owner has the login that makes it
+/// theirs, and until when their index will hold it.
 pub(super) fn create<'a>(record: &'a Record, login: Option<(&Intent, u64)>, step: &Step<'_>, now: u64) -> Args<'a> {
     let mut args = vec![number(now)];
     args.extend(step.args());
@@ -285,7 +286,8 @@ pub(super) fn line(answer: Value, id: SessionId, owner: &OwnerId, now: u64) -> R
     })
 }
 
-/// How a session stands, from an answer to `HMGET` with [`STANDING`]; `None` if it has ended, or is not the owner's.
+/// How a session stands, from an answer to `HMGET` with [`STANDING`]; `None` if it has ended, or is
+/// not the owner's.
 pub(super) fn standing(answer: Value, owner: &OwnerId) -> Result<Option<Standing>, Error> {
     let [Some(of), Some(expires), login] = texts(answer)? else {
         return Ok(None);
@@ -300,8 +302,8 @@ pub(super) fn standing(answer: Value, owner: &OwnerId) -> Result<Option<Standing
     })
 }
 
-/// The login that is not settled, and until when the owner's index is to hold the session, from an answer to `HMGET` with
-/// [`PENDING`].
+/// The login that is not settled, and until when the owner's index is to hold the session, from an
+/// answer to `HMGET` with [`PENDING`].
 pub(super) fn pending(answer: Value) -> Result<Option<(OwnerId, Intent, u64)>, Error> {
     let [Some(of), Some(login), Some(indexed)] = texts(answer)? else {
         return Ok(None);

@@ -1,5 +1,5 @@
-//! What a step is called, so that one that arrives twice is taken once: what got no answer is sent again, and a network may
-//! deliver the first one late.
+//! What a step is called, so that one that arrives twice is taken once: what got no answer is sent
+//! again, and a network may deliver the first one late.
 
 use std::{
     borrow::Cow,

@@ -1,5 +1,5 @@
--- ARGV: a record's id, until when it must be held. A session that was lost from the order comes first in it.
-redis.call('ZADD', KEYS[1], 'NX', 0, ARGV[1])
-redis.call('ZADD', KEYS[2], 'GT', ARGV[2], ARGV[1])
-tidy()
+-- ARGV: a record's id, until when it must be held. A session that was lost comes before all others
+-- in the order.
+local number, _, login, at = entry(ARGV[1])
+keep(ARGV[1], number or '0', ARGV[2], login or '0', at or '0')
 return 1

@@ -1,4 +1,5 @@
-//! Whose the sessions are that this process saw last, so that their owners' index can be looked at in the same round trip.
+//! Whose the sessions are that this process saw last, so that their owners' index can be looked at
+//! in the same round trip.
 
 use std::{
     collections::HashMap,

@@ -1,10 +1,11 @@
-//! How a session gets its owner, in the order that the owner's keys keep.
+//! How a session gets its owner, in the order that the owner's key keeps.
 //!
-//! The owner's index and the record lie elsewhere, in a cluster on different servers, so a login is more than one step. The
-//! record is written first, together with the login that it is part of. The login then claims its place in the owner's order,
-//! unless the owner's sessions were ended since it began; it ends the sessions that are too many, and then it is taken out
-//! of the record. If nobody comes so far, the first request with the session's ticket does the rest, and before that the
-//! session is nobody's.
+//! The owner's key and the record lie elsewhere, in a cluster on different servers, so a login is
+//! more than one step. The record is written first, together with the login that it is part of. The
+//! login then claims its place in the owner's order, unless the owner's sessions were ended since
+//! it began; it ends the sessions that are too many, and then it is taken out of the record. If
+//! nobody comes so far, the first request with the session's ticket does the rest, and before that
+//! the session is nobody's.
 
 use std::{
     fmt,
@@ -12,14 +13,14 @@ use std::{
     str::FromStr,
 };
 
-use ::redis::{Value, from_redis_value};
+use ::redis::{Cmd, Value, from_redis_value};
 use tokio::runtime::Handle;
 
 use super::{
     RedisStore,
     connection::first,
     fields::{self, Standing},
-    owners::{Entry, PAGE},
+    owners::{self, Entry, PAGE},
     refusal::failed,
     script::{CLAIM, SETTLE, number, text},
     strange,
@@ -109,15 +110,17 @@ pub(super) enum Settled {
     Stands,
     /// It was its owner's, and another request has ended it.
     Over,
-    /// All of the owner's or everybody's sessions were ended since the login began, and this one with them.
+    /// All of the owner's or everybody's sessions were ended since the login began, and this one
+    /// with them.
     TooLate,
 }
 
 impl RedisStore {
-    /// What changes with each end of all of an owner's or everybody's sessions, and when the last one was.
+    /// What changes with each end of all of an owner's or everybody's sessions, and when the last
+    /// one was.
     pub(super) async fn marks(&self, owner: &OwnerId) -> Result<(Marks, u64), Error> {
         let mut both = [::redis::cmd("HMGET"), ::redis::cmd("HMGET")];
-        both[0].arg(&self.owner_keys(owner)[2]).arg(&["mark", "ended"]);
+        both[0].arg(self.owner_key(owner)).arg(&["mark", "ended"]);
         both[1].arg(self.ends_key()).arg(&["mark", "before"]);
         let answers = self.link.send_each(both.into()).await;
         let mut answers = answers.map_err(failed(TASK))?.into_iter();
@@ -130,12 +133,10 @@ impl RedisStore {
         Ok((Marks { owner, all }, ended.max(before)))
     }
 
-    async fn mark_of_all(&self) -> Result<u32, Error> {
+    fn ask_mark_of_all(&self) -> Cmd {
         let mut cmd = ::redis::cmd("HGET");
         cmd.arg(self.ends_key()).arg("mark");
-        let answer = self.link.command(cmd).await.map_err(failed(TASK))?;
-        let mark: Option<u32> = from_redis_value(answer).map_err(|_| strange())?;
-        Ok(mark.unwrap_or(0))
+        cmd
     }
 
     /// Does what is left of a login once its record is written.
@@ -159,16 +160,28 @@ impl RedisStore {
             Value::Int(0) => return self.withdraw(owner, id).await,
             answer => from_redis_value(answer).map_err(|_| strange())?,
         };
+        let mut asked = vec![self.ask_mark_of_all()];
+        if intent.most.is_some() {
+            asked.push(self.ask(id, &fields::STANDING));
+            asked.push(self.ask_entries(owner));
+        }
+        let answers = self.link.send_each(asked).await.map_err(failed(TASK))?;
+        let mut answers = answers.into_iter();
+        let mut next = || first(&mut answers).map_err(failed(TASK));
+        let mark: Option<u32> = from_redis_value(next()?).map_err(|_| strange())?;
         // An end of everybody's sessions that comes later finds the record.
-        if let Some(marks) = intent.marks
-            && self.mark_of_all().await? != marks.all
-        {
+        if intent.marks.is_some_and(|marks| marks.all != mark.unwrap_or(0)) {
             return self.withdraw(owner, id).await;
         }
-        if let Some(most) = intent.most
-            && !self.end_surplus(owner, (*id, place), most, seconds, now).await?
-        {
-            return Ok(Settled::Over);
+        if let Some(most) = intent.most {
+            if fields::standing(next()?, owner)?.is_none() {
+                // It ended meanwhile, and whoever ended it counted without it.
+                self.forget(owner, &[(*id, Some(place))]).await;
+                return Ok(Settled::Over);
+            }
+            let mut before = owners::entries(next()?)?;
+            before.retain(|other| other.number < place && other.id != *id);
+            self.end_surplus(owner, &before, most, seconds, now).await?;
         }
         let key = [self.key(id)];
         let settled = self.step(&SETTLE, &key, &[text(intent.to_string())], TASK).await?;
@@ -186,34 +199,26 @@ impl RedisStore {
         Ok(Settled::TooLate)
     }
 
-    /// Ends those of the owner's sessions that logged in before this one and are too many with it. Of two logins at once
-    /// the later one sees the earlier one, and nobody ends a later one: so the last one stays. Returns whether this one is
-    /// still there.
+    /// Ends those of the owner's sessions that logged in before this one and are too many with it.
+    /// Of two logins at once the later one sees the earlier one, and nobody ends a later one: so
+    /// the last one stays.
     async fn end_surplus(
         &self,
         owner: &OwnerId,
-        (id, place): Entry,
+        before: &[Entry],
         most: u32,
         seconds: u64,
         now: u64,
-    ) -> Result<bool, Error> {
-        if self.standings(owner, &[id]).await?.first().is_none_or(Option::is_none) {
-            // It ended meanwhile, and whoever ended it counted without it.
-            self.forget(owner, &[(id, Some(place))]).await;
-            return Ok(false);
-        }
-        let mut before = self.entries(owner, TASK).await?;
-        before.retain(|&(other, number)| number < place && other != id);
+    ) -> Result<(), Error> {
         let (mut live, mut expired, mut surplus) = (Vec::new(), Vec::new(), Vec::new());
         for page in before.chunks(PAGE) {
-            let ids: Vec<SessionId> = page.iter().map(|(id, _)| *id).collect();
+            let ids: Vec<SessionId> = page.iter().map(|entry| entry.id).collect();
             for (entry, standing) in page.iter().zip(self.standings(owner, &ids).await?) {
                 match standing {
-                    Some(standing) if !standing.settled && self.is_lost(owner, &entry.0, seconds).await? => {
-                        surplus.push(*entry);
-                    }
+                    Some(standing) if !standing.settled && entry.at + LOST < seconds => surplus.push(*entry),
                     Some(standing) if now <= standing.expires => live.push(*entry),
-                    // By our clock, which may be wrong. It comes after those that are live, but counts.
+                    // By our clock, which may be wrong. It comes after those that are live, but
+                    // counts.
                     Some(_) => expired.push(*entry),
                     None => surplus.push(*entry),
                 }
@@ -224,17 +229,7 @@ impl RedisStore {
         for page in surplus.chunks(PAGE) {
             self.end_page(owner, page).await.done()?;
         }
-        Ok(true)
-    }
-
-    /// Whether a login that is not settled has been so for long.
-    async fn is_lost(&self, owner: &OwnerId, id: &SessionId, seconds: u64) -> Result<bool, Error> {
-        let mut cmd = ::redis::cmd("HGET");
-        cmd.arg(&self.owner_keys(owner)[2]).arg(id.to_string());
-        let answer = self.link.command(cmd).await.map_err(failed(TASK))?;
-        let claimed: Option<String> = from_redis_value(answer).map_err(|_| strange())?;
-        let at = claimed.and_then(|claimed| claimed.split_once(' ')?.1.parse::<u64>().ok());
-        Ok(at.is_none_or(|at| at + LOST < seconds))
+        Ok(())
     }
 
     /// How sessions stand that may be this owner's.
@@ -247,8 +242,8 @@ impl RedisStore {
     }
 }
 
-/// A session that begins with a login whose end nobody has seen yet. If nobody ever will, because it failed or was given
-/// up, it must not stay: nobody has its ticket.
+/// A session that begins with a login whose end nobody has seen yet. If nobody ever will, because
+/// it failed or was given up, it must not stay: nobody has its ticket.
 pub(super) struct Unanswered<'a> {
     pub(super) store: &'a RedisStore,
     pub(super) ticket: HashedTicket,
@@ -267,7 +262,8 @@ impl Drop for Unanswered<'_> {
             return;
         };
         let (store, ticket, owner) = (self.store.clone(), self.ticket, self.owner);
-        // If that fails as well the session is never listed, and the owner's next login ends it if there is a limit.
+        // If that fails as well the session is never listed, and the owner's next login ends it if
+        // there is a limit.
         drop(runtime.spawn(async move {
             if store.end_by_ticket(&ticket, None).await.is_ok() {
                 store.forget(&owner, &[(ticket.id, None)]).await;

@@ -49,15 +49,53 @@ const TRIES: u32 = 8;
 ///
 /// # What it does
 ///
-/// A session is one hash, and each step is one round trip: a read, or a script that does all of a change or nothing. The server
-/// deletes what has expired, by its own clock, which therefore has to be right;
-/// [`delete_expired`](Store::delete_expired) has nothing to do and returns 0. A session with an [owner](crate::Session::set_owner)
-/// needs a second round trip when it begins and when it ends, for the owner's index, which lies elsewhere. Reads go to
+/// A session is one hash, and each step is one round trip: a read, or a script that does all of a
+/// change or nothing. The server deletes what has expired, by its own clock, which therefore has to
+/// be right; [`delete_expired`](Store::delete_expired) has nothing to do and returns 0. Reads go to
 /// primaries only, since a replica may not know yet of a logout.
 ///
-/// All requests share one connection (in a cluster one to each server). It is made anew when it was lost. A request that was on
-/// its way then is sent once more, and a step that arrives twice is taken once. While the server is away each request is an
-/// error; the first one after its return is answered.
+/// All requests share one connection (in a cluster one to each server). It is made anew when it was
+/// lost, and when it leads to a server that cannot do its work any more, as after a failover behind
+/// one address. A request that was on its way then is sent once more, and a step that arrives twice
+/// is taken once, however late it comes within a minute: a record keeps the numbers of the steps
+/// that may still come again. While the server is away each request is an error; the first one
+/// after its return is answered.
+///
+/// # Sessions with an owner
+///
+/// What is known of an [owner](crate::Session::set_owner)'s sessions is a hash of its own, which in
+/// a cluster may lie on another server than they do. A login takes five round trips, or six for a
+/// session that was there before, and with `max_sessions_per_owner` one more, or three if sessions
+/// must go; a logout takes two. Reads and writes take one, or two when this process has not seen
+/// the session lately, and in a cluster two for each write.
+///
+/// - The order of logins is the server's. Whatever the clocks of clients say, an owner has at most
+///   as many sessions as allowed once all logins are answered, and the last login stays.
+/// - "Log out everywhere" ends what began before it, logins that are on their way included. It
+///   works in pages of 500, the last login first, goes past what fails, and reports that at the
+///   end. What it has done stays done.
+/// - A login whose server died half-way is no line of "your devices" and takes nobody's place for
+///   longer than a minute. The first request with the session's ticket brings it to its end, if it
+///   is still in time.
+/// - If the hash is lost, each session is found again when it is next read or written. It comes
+///   before all others in the order then: the first to go.
+///
+/// The end of all sessions of everybody looks at every key. On one server what began before it and
+/// comes later is refused; in a cluster only a login with an owner is. Keys that are named like a
+/// session and hold something else are passed over, with an event.
+///
+/// # Rights
+///
+/// The user needs these rights to all keys with the [prefix](Self::key_prefix); which one is
+/// missing is told when the store connects:
+///
+/// ```text
+/// ACL SETUSER app on >password ~session:* +del +eval +evalsha +exists +hdel +hexists +hget +hgetall +hkeys +hlen
+///     +hmget +hset +info +pexpire +pexpireat +ping +scan +time
+/// ```
+///
+/// `+info` only for [`connect`](Self::connect), `+wait` for [`wait_replicas`](Self::wait_replicas),
+/// and in a cluster also `+cluster|slots`.
 ///
 /// # What a user can lose
 ///
@@ -75,10 +113,11 @@ const TRIES: u32 = 8;
 ///
 /// # Memory
 ///
-/// Redis holds all in memory: 0.5 to 1 KB for a small session and about twice its JSON for a large one; for one with an owner
-/// 200 to 300 bytes more. A server with a limit must not evict: `maxmemory-policy noeviction` is asked for when the store
-/// connects, because all other policies log users out when the memory is full. A full server with it refuses new sessions and
-/// changes with an error ([`Error::Store`]), and logouts go on.
+/// Redis holds all in memory: 0.5 to 1 KB for a small session and about twice its JSON for a large
+/// one; for one with an owner 400 to 600 bytes more. A server with a limit must not evict:
+/// `maxmemory-policy noeviction` is asked for when the store connects, because all other policies
+/// log users out when the memory is full. A full server with it refuses new sessions and changes
+/// with an error ([`Error::Store`]), and logouts go on.
 ///
 /// # TLS
 ///
@@ -101,8 +140,8 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] if the server cannot be reached, and [`Error::Config`] if the URL is none, or if the server has a memory
-    /// limit and may evict sessions.
+    /// [`Error::Store`] if the server cannot be reached, and [`Error::Config`] if the URL is none,
+    /// if the user lacks a right, or if the server has a memory limit and may evict sessions.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let store = Self::connect_evicting(url).await?;
         store.link.refuse_eviction().await?;
@@ -124,7 +163,8 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] if the server cannot be reached, and [`Error::Config`] if the URL is none.
+    /// [`Error::Store`] if the server cannot be reached, and [`Error::Config`] if the URL is none
+    /// or the user lacks a right other than `INFO`.
     pub async fn connect_evicting(url: &str) -> Result<Self, Error> {
         Self::new(Link::connect(url).await?).await
     }
@@ -161,8 +201,10 @@ impl RedisStore {
     /// After each change, waits until this many replicas have it, so that a failover to one of these does not lose it. The
     /// timeout is rounded down to milliseconds, and is 1 ms at least; make it shorter than the layer's.
     ///
-    /// If they are too few in time, the change is an [`Error::Store`], **and may have been made all the same**. Redis acknowledges
-    /// what a replica has in memory: this makes a loss rare, not impossible. Changes wait for each other's replicas then.
+    /// If they are too few in time, the change is an [`Error::Store`], **and may have been made all
+    /// the same**. Redis acknowledges what a replica has in memory: this makes a loss rare, not
+    /// impossible. Changes wait for each other's replicas then. Calls that end many sessions end
+    /// all of them first and then wait once.
     #[must_use]
     pub fn wait_replicas(mut self, replicas: u32, timeout: Duration) -> Self {
         self.writes = self.link.another().unwrap_or_else(|_| self.link.clone());
@@ -184,7 +226,7 @@ impl RedisStore {
         let mut keys = vec![self.key(id)];
         if self.is_single() {
             keys.push(self.ends_key());
-            keys.extend(owner.and_then(|owner| self.owner_keys(owner).into_iter().next()));
+            keys.extend(owner.map(|owner| self.owner_key(owner)));
         }
         keys
     }
@@ -204,7 +246,8 @@ impl RedisStore {
         self.writes.step(lua, keys, args, self.wait, task).await
     }
 
-    /// Settles the last login of a session that the ticket opens. Returns whether the session is still there.
+    /// Settles the last login of a session that the ticket opens. Returns whether the session is
+    /// still there.
     async fn settle_last(&self, ticket: &HashedTicket, now: u64) -> Result<bool, Error> {
         let answers = self
             .of_records(&[ticket.id], &fields::PENDING, "read a session")
@@ -241,7 +284,7 @@ impl Store for RedisStore {
         let mut both = vec![::redis::cmd("HGETALL")];
         both[0].arg(self.key(&ticket.id));
         let known = self.known.get(&ticket.id);
-        both.extend(known.as_ref().map(|owner| self.place_of(owner, &ticket.id)));
+        both.extend(known.as_ref().map(|owner| self.is_held(owner, &ticket.id)));
         let mut answers = self.link.send_each(both).await.map_err(&task)?.into_iter();
         let Some(found) = fields::record(first(&mut answers).map_err(&task)?)? else {
             return Ok(Loaded::Missing);
@@ -255,8 +298,7 @@ impl Store for RedisStore {
             return Ok(if was_it { Loaded::Renewed } else { Loaded::Missing });
         }
         if let Some(owner) = &record.owner {
-            let place = answers.next();
-            let is_held = known == Some(owner.id) && matches!(place, Some(Value::BulkString(_) | Value::Double(_)));
+            let is_held = known == Some(owner.id) && answers.next() == Some(Value::Int(1));
             let until = index_until(record.expires, now).max(found.indexed);
             if let Some(login) = &found.login {
                 if self.settle(&owner.id, &ticket.id, login, until, now).await? != Settled::Stands {
@@ -306,7 +348,8 @@ impl Store for RedisStore {
             Field::Set(owner) => Some((owner.id, Intent::new(changes.login.as_ref()))),
             _ => None,
         };
-        // Too late is told before anything is changed. If it becomes so later, the session has logged in and ended.
+        // Too late is told before anything is changed. If it becomes so later, the session has
+        // logged in and ended.
         if let (Some((owner, _)), Some(given)) = (&login, &changes.login)
             && self.marks(owner).await?.0.number() != given.mark
         {

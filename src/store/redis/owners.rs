@@ -1,5 +1,6 @@
-//! Whose sessions are which. An owner's keys lie elsewhere than their sessions, in a cluster on another server, so they are a
-//! hint: what they lead to is looked at, and a session that they have lost is brought back when it is next used.
+//! Whose sessions are which. An owner's key lie elsewhere than their sessions, in a cluster on
+//! another server, so they are a hint: what they lead to is looked at, and a session that they have
+//! lost is brought back when it is next used.
 
 use std::{borrow::Cow, error::Error as StdError, fmt};
 
@@ -25,7 +26,8 @@ const LAST: u64 = (1 << 48) - 1;
 /// In milliseconds: the least that an index holds a session longer than it lives.
 const MARGIN: u64 = 24 * 60 * 60 * 1000;
 
-/// So many sessions are looked at, or ended, at once; each page has the driver's whole time for an answer.
+/// So many sessions are looked at, or ended, at once; each page has the driver's whole time for an
+/// answer.
 pub(super) const PAGE: usize = 500;
 
 /// After so many pages in a row of which nothing was done, nobody seems to be there.
@@ -35,8 +37,15 @@ const LIST: Task = "find an owner's sessions";
 const KEEP: Task = "keep whose a session is";
 const END_THEM: Task = "end an owner's sessions";
 
-/// A session of an owner, and the number of its last login.
-pub(super) type Entry = (SessionId, u64);
+/// A session of an owner, as the owner's key has it.
+#[derive(Clone, Copy)]
+pub(super) struct Entry {
+    pub(super) id: SessionId,
+    /// Of its last login: the order.
+    pub(super) number: u64,
+    /// The second when that was, by the server's clock.
+    pub(super) at: u64,
+}
 
 /// Until when the index holds a session that ends at `expires`: so long that one which is prolonged again and again writes it
 /// once in its lifetime, not each time.
@@ -79,9 +88,9 @@ impl Ended {
 }
 
 impl RedisStore {
-    /// All in one slot: the order of the owner's sessions, until when each is held, and the logins.
-    pub(super) fn owner_keys(&self, owner: &OwnerId) -> [Vec<u8>; 3] {
-        ["", ":until", ":logins"].map(|part| format!("{}owner:{{{owner}}}{part}", self.prefix).into_bytes())
+    /// What is known of an owner's sessions.
+    pub(super) fn owner_key(&self, owner: &OwnerId) -> Vec<u8> {
+        format!("{}owner:{owner}", self.prefix).into_bytes()
     }
 
     pub(super) async fn owner_step(
@@ -91,34 +100,35 @@ impl RedisStore {
         args: &[Cow<'_, [u8]>],
         task: Task,
     ) -> Result<Value, Error> {
-        self.step(lua, &self.owner_keys(owner), args, task).await
+        self.step(lua, &[self.owner_key(owner)], args, task).await
     }
 
-    /// Has an owner's keys lead to a session.
+    /// Has an owner's key lead to a session.
     pub(super) async fn hold(&self, owner: &OwnerId, id: &SessionId, until: u64) -> Result<(), Error> {
         let args = [text(id.to_string()), number(until)];
         self.owner_step(&HOLD, owner, &args, KEEP).await?;
         Ok(())
     }
 
-    /// Asks for a session's place in the owner's order.
-    pub(super) fn place_of(&self, owner: &OwnerId, id: &SessionId) -> Cmd {
-        let mut cmd = ::redis::cmd("ZSCORE");
-        cmd.arg(&self.owner_keys(owner)[0]).arg(id.to_string());
+    /// Asks whether an owner's key leads to a session.
+    pub(super) fn is_held(&self, owner: &OwnerId, id: &SessionId) -> Cmd {
+        let mut cmd = ::redis::cmd("HEXISTS");
+        cmd.arg(self.owner_key(owner)).arg(id.to_string());
         cmd
     }
 
-    /// Sees to it that the owner's keys lead to a session that is there. If that fails, the next use of the session does it.
+    /// Sees to it that the owner's key lead to a session that is there. If that fails, the next use
+    /// of the session does it.
     pub(super) async fn look_after(&self, owner: &OwnerId, id: &SessionId, until: u64) {
-        match self.link.command(self.place_of(owner, id)).await {
-            Ok(Value::Nil) => drop(self.hold(owner, id, until).await),
+        match self.link.command(self.is_held(owner, id)).await {
+            Ok(Value::Int(0)) => drop(self.hold(owner, id, until).await),
             Ok(_) => self.known.set(id, Some(*owner)),
             Err(_) => {}
         }
     }
 
-    /// Takes sessions that have ended out of an owner's keys, if they have not logged in since. If that fails they are looked
-    /// at once more, and that is all.
+    /// Takes sessions that have ended out of an owner's key, if they have not logged in since. If
+    /// that fails they are looked at once more, and that is all.
     pub(super) async fn forget(&self, owner: &OwnerId, ended: &[(SessionId, Option<u64>)]) {
         if ended.is_empty() {
             return;
@@ -128,30 +138,35 @@ impl RedisStore {
             args.push(text(id.to_string()));
             args.push(login.map_or_else(Default::default, number));
         }
-        let keys = self.owner_keys(owner);
-        let _ = self.writes.step(&FORGET, &keys, &args, None, KEEP).await;
+        let key = [self.owner_key(owner)];
+        let _ = self.writes.step(&FORGET, &key, &args, None, KEEP).await;
     }
 
-    /// All that an owner's keys lead to; the last login comes first.
-    pub(super) async fn entries(&self, owner: &OwnerId, task: Task) -> Result<Vec<Entry>, Error> {
-        let [order, ..] = self.owner_keys(owner);
-        let mut cmd = ::redis::cmd("ZREVRANGE");
-        cmd.arg(order).arg(0).arg(-1).arg("WITHSCORES");
-        let answer = self.link.command(cmd).await.map_err(failed(task))?;
-        let entries: Vec<(String, f64)> = from_redis_value(answer).map_err(|_| strange())?;
-        // A login's number is exact in a float, as it is in Redis.
-        let entry = |(id, number): (String, f64)| Some((id.parse().ok()?, number as u64));
-        Ok(entries.into_iter().filter_map(entry).collect())
+    /// Asks for all that an owner's key leads to; see [`entries`].
+    pub(super) fn ask_entries(&self, owner: &OwnerId) -> Cmd {
+        let mut cmd = ::redis::cmd("HGETALL");
+        cmd.arg(self.owner_key(owner));
+        cmd
+    }
+
+    async fn entries(&self, owner: &OwnerId, task: Task) -> Result<Vec<Entry>, Error> {
+        let answer = self.link.command(self.ask_entries(owner)).await;
+        entries(answer.map_err(failed(task))?)
+    }
+
+    /// Asks for some fields of a record.
+    pub(super) fn ask(&self, id: &SessionId, fields: &[&str]) -> Cmd {
+        let mut cmd = ::redis::cmd("HMGET");
+        cmd.arg(self.key(id)).arg(fields);
+        cmd
     }
 
     /// Some fields of some records.
     pub(super) async fn of_records(&self, ids: &[SessionId], fields: &[&str], task: Task) -> Result<Vec<Value>, Error> {
-        let get = |id: &SessionId| {
-            let mut cmd = ::redis::cmd("HMGET");
-            cmd.arg(self.key(id)).arg(fields);
-            cmd
-        };
-        let answers = self.link.send_each(ids.iter().map(get).collect()).await;
+        let answers = self
+            .link
+            .send_each(ids.iter().map(|id| self.ask(id, fields)).collect())
+            .await;
         let mut answers = answers.map_err(failed(task))?.into_iter();
         ids.iter().map(|_| first(&mut answers).map_err(failed(task))).collect()
     }
@@ -161,13 +176,13 @@ impl RedisStore {
         let mut sessions = Vec::with_capacity(entries.len());
         let mut gone = Vec::new();
         for page in entries.chunks(PAGE) {
-            let ids: Vec<SessionId> = page.iter().map(|(id, _)| *id).collect();
+            let ids: Vec<SessionId> = page.iter().map(|entry| entry.id).collect();
             let answers = self.of_records(&ids, &fields::SUMMARY, LIST).await?;
-            for ((id, login), answer) in page.iter().zip(answers) {
-                match fields::line(answer, *id, owner, now)? {
+            for (entry, answer) in page.iter().zip(answers) {
+                match fields::line(answer, entry.id, owner, now)? {
                     Line::Listed(session) => sessions.push(*session),
                     Line::Hidden => {}
-                    Line::Gone => gone.push((*id, Some(*login))),
+                    Line::Gone => gone.push((entry.id, Some(entry.number))),
                 }
             }
         }
@@ -177,22 +192,23 @@ impl RedisStore {
         Ok(sessions)
     }
 
-    /// The last login comes first. What fails is left for the end, so that nothing is in the way of the others.
+    /// The last login comes first. What fails is left for the end, so that nothing is in the way of
+    /// the others.
     pub(super) async fn end_of(&self, owner: &OwnerId, which: &Which, now: u64) -> Result<u64, Error> {
         if let Which::Only(id) = which {
-            // The owner's keys are not needed to find it, and the script looks whose it is.
+            // The owner's key are not needed to find it, and the script looks whose it is.
             let ended = self.end_one(owner, id).await?;
             if ended {
                 self.forget(owner, &[(*id, None)]).await;
             }
             return Ok(u64::from(ended));
         }
-        let keys = self.owner_keys(owner);
-        let top = self.writes.step(&END, &keys, &[number(now)], None, END_THEM).await?;
+        let key = [self.owner_key(owner)];
+        let top = self.writes.step(&END, &key, &[number(now)], None, END_THEM).await?;
         let top: u64 = from_redis_value(top).map_err(|_| strange())?;
         let mut entries = self.entries(owner, END_THEM).await?;
         // Logins that began later have higher numbers.
-        entries.retain(|(id, login)| *login <= top && which.includes(id));
+        entries.retain(|entry| entry.number <= top && which.includes(&entry.id));
         let (mut all, mut in_vain) = (Ended::default(), 0);
         for page in entries.chunks(PAGE) {
             if in_vain == HOPELESS {
@@ -214,14 +230,15 @@ impl RedisStore {
         all.done()
     }
 
-    /// Ends some of an owner's sessions, without waiting for replicas, and takes them out of the owner's keys.
+    /// Ends some of an owner's sessions, without waiting for replicas, and takes them out of the
+    /// owner's key.
     pub(super) async fn end_page(&self, owner: &OwnerId, page: &[Entry]) -> Ended {
-        let ids: Vec<SessionId> = page.iter().map(|(id, _)| *id).collect();
+        let ids: Vec<SessionId> = page.iter().map(|entry| entry.id).collect();
         let mut all = Ended::default();
         let mut gone = Vec::with_capacity(page.len());
-        for ((id, login), answer) in page.iter().zip(self.end_each(owner, &ids).await) {
+        for (entry, answer) in page.iter().zip(self.end_each(owner, &ids).await) {
             if answer.is_ok() {
-                gone.push((*id, Some(*login)));
+                gone.push((entry.id, Some(entry.number)));
             }
             all.count(answer);
         }
@@ -287,6 +304,22 @@ impl RedisStore {
         let key = [self.key(&ticket.id)];
         self.step(&DELETE, &key, &args, "end a session").await
     }
+}
+
+/// What an owner's key leads to; the last login comes first.
+pub(super) fn entries(answer: Value) -> Result<Vec<Entry>, Error> {
+    let fields: Vec<(String, String)> = from_redis_value(answer).map_err(|_| strange())?;
+    let entry = |(id, value): &(String, String)| {
+        let mut parts = value.split(' ');
+        Some(Entry {
+            id: id.parse().ok()?,
+            number: parts.next()?.parse().ok()?,
+            at: parts.nth(2)?.parse().ok()?,
+        })
+    };
+    let mut entries: Vec<Entry> = fields.iter().filter_map(entry).collect();
+    entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.number));
+    Ok(entries)
 }
 
 /// What the script `delete` looks at.

@@ -1,4 +1,5 @@
-//! What Redis says when it does not do something, in one place: a script's errors have had another shape before Redis 7.
+//! What Redis says when it does not do something, in one place: a script's errors have had another
+//! shape before Redis 7.
 
 use std::{error::Error as StdError, fmt};
 
@@ -11,7 +12,8 @@ use crate::error::Error;
 pub(super) enum Refusal {
     /// It does not know the script.
     NoScript,
-    /// It is a replica, or cannot do its work for another reason that another server may not have: nothing was changed.
+    /// It is a replica, or cannot do its work for another reason that another server may not have:
+    /// nothing was changed.
     Elsewhere(&'static str),
     /// Its memory is full.
     Full,
@@ -22,7 +24,8 @@ pub(super) enum Refusal {
     Other,
 }
 
-/// Before Redis 7 an error of a command inside of a script stands behind this and the place in the script.
+/// Before Redis 7 an error of a command inside of a script stands behind this and the place in the
+/// script.
 const WRAPPED: &str = "Error running script";
 
 fn refusal(code: &str, detail: Option<&str>) -> Refusal {

@@ -15,7 +15,7 @@ const TASK: &str = "say what its user may do";
 const KEY: &str = "session:-rights-of-this-user-";
 
 /// What the store and its scripts call, in a form that changes nothing.
-const OF_A_KEY: [&[&str]; 20] = [
+const OF_A_KEY: [&[&str]; 17] = [
     &["HGETALL", KEY],
     &["HMGET", KEY, "f"],
     &["HGET", KEY, "f"],
@@ -27,11 +27,8 @@ const OF_A_KEY: [&[&str]; 20] = [
     &["DEL", KEY],
     &["PEXPIRE", KEY, "1"],
     &["PEXPIREAT", KEY, "1"],
-    &["ZADD", KEY, "XX", "0", "m"],
-    &["ZREM", KEY, "m"],
-    &["ZSCORE", KEY, "m"],
-    &["ZREVRANGE", KEY, "0", "0"],
-    &["ZRANGEBYSCORE", KEY, "0", "0"],
+    &["HEXISTS", KEY, "f"],
+    &["HLEN", KEY],
     &["EVAL", "return 1", "1", KEY],
     &["EVALSHA", "0000000000000000000000000000000000000000", "1", KEY],
     &["TIME"],
@@ -40,7 +37,7 @@ const OF_A_KEY: [&[&str]; 20] = [
 ];
 
 /// So many of them name a key.
-const WITH_KEY: usize = 17;
+const WITH_KEY: usize = 14;
 
 impl Link {
     /// Refuses a user who lacks a right, before a login finds out.
@@ -107,7 +104,8 @@ impl Link {
     }
 }
 
-/// Whether the user may not call the command. That it may not do so for this key says nothing about others.
+/// Whether the user may not call the command. That it may not do so for this key says nothing about
+/// others.
 fn is_missing(answer: &Value) -> bool {
     refusal::of_answer(answer) == Some(Refusal::Forbidden)
         && matches!(

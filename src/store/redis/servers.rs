@@ -41,7 +41,8 @@ impl Link {
         };
         let mut cmd = ::redis::cmd("CLUSTER");
         cmd.arg("SLOTS");
-        // A range of slots: its first, its last, its primary (address, port, and more), its replicas.
+        // A range of slots: its first, its last, its primary (address, port, and more), its
+        // replicas.
         let any = RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random);
         let ranges: Vec<Vec<Value>> = from_redis_value(cluster.clone().route_command(cmd, any).await?)?;
         let mut servers = Vec::new();
@@ -85,14 +86,16 @@ impl Link {
         }
     }
 
-    /// Waits until replicas have all that this link has changed anywhere. What many steps changed is waited for once.
+    /// Waits until replicas have all that this link has changed anywhere. What many steps changed
+    /// is waited for once.
     pub(super) async fn replicated(&self, wait: Option<Wait>, task: Task) -> Result<(), Error> {
         let Some(wait) = wait else {
             return Ok(());
         };
         for server in self.servers().await.map_err(failed(task))? {
             let mut pipeline = Pipeline::with_capacity(2);
-            // `WAIT` is about what the server had done when this connection last asked for something.
+            // `WAIT` is about what the server had done when this connection last asked for
+            // something.
             pipeline.cmd("PING");
             pipeline.add_command(wait.cmd());
             let answers = self.send_to(&server, &pipeline).await.map_err(failed(task))?;

@@ -1,7 +1,8 @@
--- Before each script that takes a step on a record. The client sends a step again if it did not hear the answer, and a
--- network may deliver it late, so a record keeps which steps were taken, for each process that took one within the last
--- minute: 'process:when:floor:numbers;'. The floor is the lowest number that the process had no answer to when it sent its
--- newest step. It sends none below that again, so what comes below it comes late, and the numbers above it are few.
+-- Before each script that takes a step on a record. The client sends a step again if it did not
+-- hear the answer, and a network may deliver it late, so a record keeps which steps were taken, for
+-- each process that took one within the last minute: 'process:when:floor:numbers;'. The floor is
+-- the lowest number that the process had no answer to when it sent its newest step. It sends none
+-- below that again, so what comes below it comes late, and the numbers above it are few.
 local RESENT = 60
 -- Returns whether a step was taken, and what the record keeps once it is.
 local function taken(steps, process, number, floor)

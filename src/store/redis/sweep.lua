@@ -1,5 +1,6 @@
 -- KEYS[1]: a record. ARGV: before and after which time it must have begun to end, the latter or ''.
--- Answers 1 (deleted), 0 (it goes on, or is no session), or -1: something else has a name like a session's.
+-- Answers 1 (deleted), 0 (it goes on, or is no session), or -1: something else has a name like a
+-- session's.
 local old = redis.pcall('HMGET', KEYS[1], 'secret', 'created', 'authenticated')
 if old.err then
     -- A text that begins like this, or holds it: Redis 6.2 puts words of its own before it.

@@ -19,7 +19,8 @@ const TASK: Task = "end all sessions";
 /// So many keys are looked at in one go.
 const PAGE: u32 = 1_000;
 
-/// At most so many passes: it is for the servers of those who began to refuse what comes late without end.
+/// At most so many passes: it is for the servers of those who began to refuse what comes late
+/// without end.
 const PASSES: u32 = 10;
 
 /// After so many pages in a row that failed a server is left for the next call.
@@ -60,7 +61,6 @@ impl RedisStore {
             if pass.strange > 0 {
                 event!(
                     WARN,
-                    keys = %pass.strange,
                     "keys in Redis are named like sessions and hold something else: they were passed over when all sessions ended"
                 );
             }
@@ -118,7 +118,7 @@ impl RedisStore {
         pattern.push('*');
         let mut cmd = ::redis::cmd("SCAN");
         cmd.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
-        let mut answers = self.ask(server, [cmd]).await?.into_iter();
+        let mut answers = self.ask_server(server, [cmd]).await?.into_iter();
         let page = first(&mut answers).map_err(failed(TASK))?;
         from_redis_value(page).map_err(|_| strange())
     }
@@ -136,7 +136,7 @@ impl RedisStore {
         let all = [SWEEP.by_text(one, args)]
             .into_iter()
             .chain(others.iter().map(|key| SWEEP.by_hash(key, args)));
-        for answer in self.ask(server, all).await? {
+        for answer in self.ask_server(server, all).await? {
             match answer {
                 Value::Int(-1) => pass.strange += 1,
                 Value::Int(found @ 0..) => pass.found += found as u64,
@@ -149,7 +149,7 @@ impl RedisStore {
         Ok(())
     }
 
-    async fn ask(&self, server: &Server, commands: impl IntoIterator<Item = Cmd>) -> Result<Vec<Value>, Error> {
+    async fn ask_server(&self, server: &Server, commands: impl IntoIterator<Item = Cmd>) -> Result<Vec<Value>, Error> {
         let mut pipeline = Pipeline::new();
         for command in commands {
             pipeline.add_command(command);

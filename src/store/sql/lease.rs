@@ -4,8 +4,9 @@ use std::{
     future::Future,
     ops::DerefMut as _,
     pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sqlx::{Connection as _, Database, Pool, pool::PoolConnection};
@@ -53,13 +54,30 @@ pub(super) struct Lease<DB: Served> {
     /// There until it is dropped.
     connection: Option<PoolConnection<DB>>,
     state: State,
+    doubt: Doubt,
 }
 
 impl<DB: Served> Lease<DB> {
-    pub(super) async fn new(pool: &Pool<DB>) -> Result<Self> {
+    pub(super) async fn new(pool: &Pool<DB>, doubt: &Doubt) -> Result<Self> {
+        // At most as often as there may be old connections.
+        for _ in 0..pool.options().get_max_connections() {
+            let lease = Self::any(pool, doubt).await?;
+            if !doubt.is_cast() {
+                return Ok(lease);
+            }
+            let asked = lease.run(|connection| Box::pin(connection.ping()));
+            if let Ok((lease, Ok(()))) = timeout(MOMENT, asked).await {
+                return Ok(lease);
+            }
+        }
+        Self::any(pool, doubt).await
+    }
+
+    async fn any(pool: &Pool<DB>, doubt: &Doubt) -> Result<Self> {
         Ok(Self {
             connection: Some(pool.acquire().await?),
             state: State::Clean,
+            doubt: doubt.clone(),
         })
     }
 
@@ -110,10 +128,28 @@ impl<DB: Served> Lease<DB> {
             };
             if sound {
                 self.state = before;
+            } else {
+                self.doubt.cast();
             }
             (self, done)
         })))
         .await
+    }
+}
+
+/// Whether a connection of the pool broke a short time ago. Those that are left may be broken as
+/// well, so each is asked before it has to do anything, and only the first step meets a dead one.
+#[derive(Clone, Default)]
+pub(super) struct Doubt(Arc<Mutex<Option<Instant>>>);
+
+impl Doubt {
+    fn cast(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn is_cast(&self) -> bool {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|last| last.elapsed() < DOUBT)
     }
 }
 
@@ -168,6 +204,9 @@ impl<T: Send + 'static> Drop for Finishing<T> {
         }
     }
 }
+
+/// For so long all connections are asked after one broke.
+const DOUBT: Duration = Duration::from_secs(5);
 
 /// How long a step waits for a connection, one that is to be made included.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);

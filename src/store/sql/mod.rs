@@ -98,7 +98,8 @@ use crate::error::Error;
 /// restart or a failover the next request works. If a connection breaks and nobody knows whether
 /// the step was carried out, it is done again where that comes to the same (reads, refreshes,
 /// logouts, sweeps) or can be told (new sessions and renewals, by their secret), and is an error
-/// else.
+/// else. For 5 s after that each connection is asked whether it lives, which is one more round
+/// trip, so that one step at most meets a dead one.
 ///
 /// A caller who loses interest, as one whose client hangs up, costs the pool no connection: the
 /// statement under way comes to its end in the background, a transaction is rolled back, and the

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Executor as _, MySql, MySqlConnection, MySqlPool, mysq
 use crate::store::sql::{
     engine::{Engine, Kind, Query, Result, Row, Transaction, driver_query, rows},
     error::{Failure, Outcome, malformed},
-    lease::{self, Answer, Lease, Served},
+    lease::{self, Answer, Doubt, Lease, Served},
     read::{array_of, fetched, number},
     schema::{Tables, first_end},
     statements::{Dialect, Statements},
@@ -48,6 +48,7 @@ const NO_AUTOCOMMIT: &str = "`autocommit` is off for the connections of this poo
 #[derive(Clone)]
 pub(in crate::store::sql) struct Server {
     pool: MySqlPool,
+    doubt: Doubt,
     /// Whether each connection is set up by this store, or was seen to be as it must be.
     is_set_up: Arc<AtomicBool>,
     statements: Arc<Statements>,
@@ -74,6 +75,7 @@ impl Server {
     fn new(pool: MySqlPool, is_set_up: bool, tables: Tables) -> Self {
         Self {
             pool,
+            doubt: Doubt::default(),
             is_set_up: Arc::new(AtomicBool::new(is_set_up)),
             statements: Arc::new(Statements::new(&DIALECT, tables)),
         }
@@ -103,7 +105,7 @@ impl Server {
     /// A connection on which a statement that is not in a transaction is one by itself. Those of a
     /// pool of the application's own are all made in the same way, so one of them tells.
     async fn lease(&self) -> Result<Lease<MySql>> {
-        let lease = Lease::new(&self.pool).await?;
+        let lease = Lease::new(&self.pool, &self.doubt).await?;
         if self.is_set_up.load(Relaxed) {
             return Ok(lease);
         }

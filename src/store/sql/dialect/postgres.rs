@@ -15,7 +15,7 @@ use crate::{
         sql::{
             engine::{Arg, Engine, Kind, Query, Result, Row, Transaction, int, rows},
             error::{Failure, Outcome},
-            lease::{self, Answer, Lease, Served},
+            lease::{self, Answer, Doubt, Lease, Served},
             schema::{Tables, first_end},
             statements::{Dialect, Statements, spelled},
             steps,
@@ -51,6 +51,7 @@ const LOCK: i64 = 0x7365_7373_696f_6e73;
 #[derive(Clone)]
 pub(in crate::store::sql) struct Server {
     pool: PgPool,
+    doubt: Doubt,
     /// Whether each statement is one text, with nothing prepared.
     as_text: bool,
     statements: Arc<Statements>,
@@ -108,6 +109,7 @@ impl Server {
             set: with_values(&statements.update, DIALECT.overwrite),
             set_login: with_values(&statements.update_login, DIALECT.overwrite),
             pool,
+            doubt: Doubt::default(),
             as_text,
             statements,
         }
@@ -174,7 +176,7 @@ impl Server {
     }
 
     async fn lease(&self) -> Result<Lease<Postgres>> {
-        Lease::new(&self.pool).await
+        Lease::new(&self.pool, &self.doubt).await
     }
 }
 
