@@ -10,13 +10,15 @@ use http::{StatusCode, request::Parts};
 
 use crate::{Error, Session, Tagged, event::event};
 
-/// Why an extractor has no session to give: no layer has seen the request, the session has another tag than the one that is
-/// asked for, or a stored session could not be fetched.
+/// Why an extractor has no session to give: no layer has seen the request, the session has another
+/// tag than the one that is asked for, or a stored session could not be fetched.
 ///
-/// As a response it is a 500 whose body says what to do about the layers; or, for a session that could not be fetched,
-/// [`Error::status`] with an empty body, and the [`Error`] is in the response's extensions. The client keeps its cookie.
+/// As a response it is a 500 whose body says what to do about the layers; or, for a session that
+/// could not be fetched, [`Error::status`] with an empty body, and the [`Error`] is in the
+/// response's extensions. The client keeps its cookie.
 ///
-/// It and [`Error`] become each other with `?`, so an extractor of yours needs no error type of its own:
+/// It and [`Error`] become each other with `?`, so an extractor of yours needs no error type of its
+/// own:
 ///
 /// ```
 /// use axum::{extract::FromRequestParts, http::request::Parts};
@@ -83,7 +85,8 @@ impl SessionRejection {
         }
     }
 
-    /// Returns the body of its response: what to do about the layers, or nothing, because an [`Error`] is not for the client.
+    /// Returns the body of its response: what to do about the layers, or nothing, because an
+    /// [`Error`] is not for the client.
     #[must_use]
     pub fn body_text(&self) -> String {
         self.advice().unwrap_or_default().to_owned()
@@ -233,8 +236,8 @@ impl<S: Sync, M: 'static> OptionalFromRequestParts<S> for Tagged<M> {
     }
 }
 
-/// So that handlers can use `?`: the response has [`Error::status`] and an empty body. It tells the client nothing more;
-/// the error is in the response's extensions.
+/// So that handlers can use `?`: the response has [`Error::status`] and an empty body. It tells the
+/// client nothing more; the error is in the response's extensions.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let status = self.status();

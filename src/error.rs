@@ -7,9 +7,10 @@ use std::{error::Error as StdError, fmt, ops::Deref, sync::Arc};
 /// A cookie that is not accepted is *not* an error: the session is empty then, and
 /// [`Session::rejected`](crate::Session::rejected) says why.
 ///
-/// `Display` is one sentence: what happened, to which thing, and what to do. It never repeats its cause, which is the
-/// [`source`](StdError::source), so a chain (`{:#}` of `anyhow`, say) prints each sentence once. `Debug` and this crate's
-/// own events add what a store said, because a log should tell why.
+/// `Display` is one sentence: what happened, to which thing, and what to do. It never repeats its
+/// cause, which is the [`source`](StdError::source), so a chain (`{:#}` of `anyhow`, say) prints
+/// each sentence once. `Debug` and this crate's own events add what a store said, because a log
+/// should tell why.
 ///
 /// Neither `Display` nor `Debug` ever shows a key, a cookie value or a value of the session. The name of a
 /// session key (`"cart"`) may be shown.
@@ -28,17 +29,19 @@ pub enum Error {
         /// What is wrong and what to do about it.
         reason: String,
     },
-    /// A value of the session cannot be read as the type that was asked for. The value stays as it is.
+    /// A value of the session cannot be read as the type that was asked for. The value stays as it
+    /// is.
     ///
-    /// A struct that has got a new field since the value was written is the usual case: give the field
-    /// `#[serde(default)]`, and older values can be read.
+    /// A struct that has got a new field since the value was written is the usual case: give the
+    /// field `#[serde(default)]`, and older values can be read.
     #[non_exhaustive]
     Type {
         /// The session key that was asked for; empty if it was the whole session.
         key: String,
         /// The Rust type that was asked for, without the modules that it is in.
         expected: String,
-        /// What does not fit, where, and what to do about it; names of fields and types, and nothing of the value.
+        /// The misfit, its place, and what to do about it; names of fields and types, and nothing
+        /// of the value.
         reason: String,
     },
     /// A value cannot be written as JSON. The session stays as it is.
@@ -49,14 +52,14 @@ pub enum Error {
         /// Why, and what to do about it; nothing of the value.
         reason: String,
     },
-    /// The codec or the store works, and cannot keep what it was given: a value that is too large for it, a session key, an
-    /// owner or a label that is too long, a character that the server has no place for. Nothing was written, and another try
-    /// would end the same way.
+    /// The codec or the store works, and cannot keep what it was given: a value that is too large
+    /// for it, a session key, an owner or a label that is too long, a character that the server has
+    /// no place for. Nothing was written, and another try would end the same way.
     #[non_exhaustive]
     Value {
         /// The session key that it is about; empty if it is none, or not known.
         key: String,
-        /// What cannot be kept, and what to do about it; nothing of the value.
+        /// The reason, and what to do about it; nothing of the value.
         reason: String,
     },
     /// The cookie would be larger than browsers keep (RFC 6265bis, section 5.6: name and value together 4,096 bytes). The
@@ -119,18 +122,19 @@ impl Error {
 
     /// A failure of a custom [`Store`](crate::store::Store), with its cause as [`source`](StdError::source).
     ///
-    /// It is for a store that cannot tell or cannot work. If the session is at fault, it is [`value`](Self::value).
+    /// It is for a store that cannot tell or cannot work. If the session is at fault, it is
+    /// [`value`](Self::value).
     pub fn store(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Store {
             source: Cause::new(source.into()),
         }
     }
 
-    /// What a custom [`Store`](crate::store::Store) or [`Codec`](crate::codec::Codec) that works cannot keep: too large, too
-    /// long, or a character that it has no place for.
+    /// Data that a custom [`Store`](crate::store::Store) or [`Codec`](crate::codec::Codec) that
+    /// works cannot keep: too large, too long, or a character that it has no place for.
     ///
-    /// `key` is the session key that it is about, or empty. `reason` says what cannot be kept and what to do about it, and
-    /// quotes nothing of the value, because it is printed.
+    /// `key` is the session key that it is about, or empty. `reason` says what cannot be kept and
+    /// what to do about it, and quotes nothing of the value, because it is printed.
     ///
     /// ```
     /// let error = http_session::Error::value("cart", "it is larger than a megabyte: keep the cart in a table of its own");
@@ -155,7 +159,8 @@ impl Error {
         Self::Key { reason: reason.into() }
     }
 
-    /// The error and, if it is a store's, its causes: what an event says. The other causes may hold data.
+    /// The error and, if it is a store's, its causes: what an event says. The other causes may hold
+    /// data.
     pub(crate) fn logged(&self) -> Logged<'_> {
         Logged(self)
     }
@@ -272,9 +277,10 @@ impl fmt::Display for Logged<'_> {
 
 /// The error of a codec or of a store, which an [`Error`] has as its source.
 ///
-/// It dereferences to that error, so `cause.downcast_ref::<sqlx::Error>()` finds a driver's own. Many drivers print the
-/// cause of their error and give it as its source, too; [`Error`]'s [`source`](StdError::source) then is a chain of the
-/// same sentences in which each one is said once.
+/// It dereferences to that error, so `cause.downcast_ref::<sqlx::Error>()` finds a driver's own.
+/// Many drivers print the cause of their error and give it as its source, too; [`Error`]'s
+/// [`source`](StdError::source) then is a chain of the same sentences in which each one is said
+/// once.
 #[derive(Clone)]
 pub struct Cause {
     error: Arc<dyn StdError + Send + Sync>,
@@ -308,7 +314,7 @@ impl Cause {
         }
     }
 
-    /// What a chain goes on with.
+    /// Returns the error that a chain goes on with.
     pub(crate) fn as_source(&self) -> &(dyn StdError + 'static) {
         match &self.told_once {
             Some(sentence) => &**sentence,

@@ -122,6 +122,7 @@ scenarios! {
         rule_19_a_slow_request_across_a_renewal_writes_nothing;
     owners:
         fault_a1_owners_are_those_of_an_application
+        fault_a2_a_login_that_is_overtaken_by_another_one_begins_a_session_of_its_own
         fault_a2_a_ticket_that_was_renewed_is_a_visitors_after_two_minutes
         fault_a6_an_end_of_all_leaves_no_login_that_was_on_its_way
         fault_a6_an_epoch_leaves_no_login_that_was_on_its_way
@@ -132,7 +133,7 @@ scenarios! {
         fault_f2_a_limit_holds_in_two_processes;
     together:
         rule_9_of_200_requests_at_the_same_time_each_keeps_its_change
-        rule_19_of_logins_at_the_same_time_one_ticket_is_good
+        rule_19_of_logins_at_the_same_time_each_has_a_session_of_its_own
         update_of_1000_increments_by_two_loses_none;
 }
 

@@ -110,7 +110,9 @@ pub trait Codec: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::codec`], [`Error::Random`], or [`Error::value`] if the codec works and has no place for what the session holds. The response becomes an error and the client keeps the cookie it has.
+    /// [`Error::codec`], [`Error::Random`], or [`Error::value`] if the codec works and has no place
+    /// for what the session holds. The response becomes an error and the client keeps the cookie it
+    /// has.
     fn encode(&self, payload: &Payload, cookie: &mut Outgoing<'_>) -> Result<(), Error>;
 
     /// What the format can carry. By default, nothing but the data.

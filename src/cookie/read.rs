@@ -48,7 +48,8 @@ impl Found {
         self.hits().is_empty()
     }
 
-    /// Whether there may be more under the wanted name of this number, which were not looked at.
+    /// Tells whether there may be more under the wanted name of this number, which were not looked
+    /// at.
     pub(crate) fn is_full(&self, name: usize) -> bool {
         let hits = self.hits();
         hits.len() >= MAX_HITS && self.values(name).nth(MAX_HITS - 1).is_some()

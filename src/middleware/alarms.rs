@@ -11,7 +11,7 @@ const QUIET: Millis = 3_600_000;
 /// How many causes are told apart. What is beyond them counts as one.
 const CAUSES: usize = 16;
 
-/// What an event would be about.
+/// The subject of an event.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
     /// The key id in a native frame; `None` if another format does not say which key it was.

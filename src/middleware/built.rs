@@ -193,7 +193,7 @@ impl Built {
         })
     }
 
-    /// Whether the browser is told when the cookie of such a session expires.
+    /// Tells whether the browser is told when the cookie of such a session expires.
     pub(super) fn sends_max_age(&self, meta: &Meta) -> bool {
         // A session that was given a lifetime of its own is to be remembered.
         !self.is_spelled && (!self.browser_session || meta.has_own_max_age())

@@ -136,7 +136,8 @@ fn is_for_shared_caches(directive: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"public") || name.eq_ignore_ascii_case(b"s-maxage")
 }
 
-/// Whether all caches read the value alike: printable ASCII, and no quote without its other one.
+/// Tells whether all caches read the value alike: printable ASCII, and no quote without its other
+/// one.
 fn is_clear(value: &[u8]) -> bool {
     let mut quotes = Quotes::default();
     value.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) && {
@@ -171,7 +172,7 @@ fn split(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|directive| !directive.is_empty())
 }
 
-/// Whether `no-store` may be meant, wherever it stands.
+/// Tells whether `no-store` may be meant, wherever it stands.
 fn may_say_no_store(value: &[u8]) -> bool {
     const WORD: &[u8] = b"no-store";
     value.windows(WORD.len()).any(|part| part.eq_ignore_ascii_case(WORD))

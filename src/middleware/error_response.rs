@@ -5,8 +5,9 @@ use http::{Response, StatusCode};
 use crate::error::Error;
 
 impl Error {
-    /// The status of a response that says no more than this error, for [`on_error`](crate::SessionLayer::on_error) and for
-    /// handlers. The axum response of an `Error` has it, too.
+    /// The status of a response that says no more than this error, for
+    /// [`on_error`](crate::SessionLayer::on_error) and for handlers. The axum response of an
+    /// `Error` has it, too.
     ///
     /// | status | errors | meaning |
     /// |---|---|---|
@@ -30,9 +31,11 @@ impl Error {
 ///
 /// Every closure `FnMut(Error, Response<B>) -> Response<B>` is one; see
 /// [`SessionLayer::on_error`](crate::SessionLayer::on_error), and
-/// [`SessionLayer::error_response`](crate::SessionLayer::error_response) for types. It is cloned for each request.
+/// [`SessionLayer::error_response`](crate::SessionLayer::error_response) for types. It is cloned
+/// for each request.
 ///
-/// The default one needs a body that is `Default`. axum's is; a layer such as `TraceLayer` makes it another one:
+/// The default one needs a body that is `Default`. axum's is; a layer such as `TraceLayer` makes it
+/// another one:
 ///
 /// ```compile_fail,E0277
 /// use std::convert::Infallible;
@@ -47,7 +50,8 @@ impl Error {
 /// let _ = Service::call(&mut service, Request::new(()));
 /// ```
 ///
-/// `.on_error(|_, response| response)` before `.layer` lets it compile, as does the session layer inside of the other one.
+/// `.on_error(|_, response| response)` before `.layer` lets it compile, as does the session layer
+/// inside of the other one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot make the session layer's error response with the body `{B}`",
     label = "no error response with this body",
@@ -59,13 +63,14 @@ pub trait ErrorResponse<B>: Clone {
     fn error_response(&mut self, error: Error, response: Response<B>) -> Response<B>;
 }
 
-/// Answers with [`Error::status`] and an empty body: the default. The [`Error`] is in the response's extensions, for other
-/// layers to see.
+/// Answers with [`Error::status`] and an empty body: the default. The [`Error`] is in the
+/// response's extensions, for other layers to see.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct DefaultErrorResponse;
 
-// So that the compiler says that there is no error response, with the way out, and not only that a body lacks `Default`.
+// So that the compiler says that there is no error response, with the way out, and not only that a
+// body lacks `Default`.
 #[diagnostic::do_not_recommend]
 impl<B: Default> ErrorResponse<B> for DefaultErrorResponse {
     fn error_response(&mut self, error: Error, _: Response<B>) -> Response<B> {

@@ -59,18 +59,19 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Which layer goes where
 ///
-/// The layer gives a session to all that stands **inside** of it: handlers, extractors, and middleware that reads the session,
-/// such as a `from_fn` that asks for a login. A `Router` runs the layer that is added last first, so the session layer is added
-/// *after* them; in a `ServiceBuilder`, where the first one runs first, before them.
+/// The layer gives a session to all that stands **inside** of it: handlers, extractors, and
+/// middleware that reads the session, such as a `from_fn` that asks for a login. A `Router` runs
+/// the layer that is added last first, so the session layer is added *after* them; in a
+/// `ServiceBuilder`, where the first one runs first, before them.
 ///
 /// | outside of it | inside of it |
 /// |---|---|
 /// | compression, tracing, request ids, limits of rate and size: nothing that needs the session | whatever reads or writes the session |
 /// | layers that change the response's body, unless [`on_error`](Self::on_error) is given | time-outs and `CatchPanicLayer`, so that their 5xx drops what a handler left half done |
 ///
-/// On a `Router`, [`layer`](https://docs.rs/axum/0.8/axum/struct.Router.html#method.layer) is for all routes that were added before
-/// and for the fallback; `route_layer` leaves out the fallback, which has no session then, and neither has a route that is added
-/// later.
+/// On a `Router`, [`layer`](https://docs.rs/axum/0.8/axum/struct.Router.html#method.layer) is for
+/// all routes that were added before and for the fallback; `route_layer` leaves out the fallback,
+/// which has no session then, and neither has a route that is added later.
 ///
 /// # Mistakes
 ///
@@ -202,8 +203,9 @@ impl<R> SessionLayer<R> {
     /// `__Host-` with `Secure`, `Path=/` and no `Domain`, otherwise `__Secure-` with `Secure` (RFC 6265bis, section 4.1.3),
     /// and none for another framework's codec. Changing it ends all sessions.
     ///
-    /// Browsers keep cookies by host name and not by port. Two programs on one host name, such as on two ports of `localhost`,
-    /// need two names: under one they overwrite each other's cookie, and each login ends the other's.
+    /// Browsers keep cookies by host name and not by port. Two programs on one host name, such as
+    /// on two ports of `localhost`, need two names: under one they overwrite each other's cookie,
+    /// and each login ends the other's.
     pub fn cookie_name(self, name: impl Into<String>) -> Self {
         let name = name.into();
         self.set(|settings| {
@@ -244,7 +246,8 @@ impl<R> SessionLayer<R> {
     }
 
     /// With which requests from other sites the cookie is sent. By default `Lax`: only when the user follows a link.
-    /// `None` needs `Secure`, and then requests that other sites forge bring the cookie: check `Origin`, or use CSRF tokens.
+    /// `None` needs `Secure`, and then requests that other sites forge bring the cookie: check
+    /// `Origin`, or use CSRF tokens.
     pub fn same_site(self, same_site: SameSite) -> Self {
         self.set(|settings| settings.attributes.same_site = same_site)
     }
@@ -275,8 +278,9 @@ impl<R> SessionLayer<R> {
     /// Splits a session that is too long for one cookie over up to this many, 1 to 4. By default 1: a longer session is
     /// [`Error::TooLarge`].
     ///
-    /// With 2 or more, a session that a higher setting wrote is still read, and tidied up when it is written again. Before you go
-    /// back to 1, run with 2 for one `max_age`: with 1, the further cookies are neither read nor removed.
+    /// With 2 or more, a session that a higher setting wrote is still read, and tidied up when it
+    /// is written again. Before you go back to 1, run with 2 for one `max_age`: with 1, the further
+    /// cookies are neither read nor removed.
     ///
     /// Browsers keep 4,096 bytes of name and value per cookie and send all of it with each request, and what is between
     /// browser and server limits the whole request head: nginx 8 KB per line (`large_client_header_buffers`), Apache 8,190 bytes
@@ -306,22 +310,24 @@ impl<R> SessionLayer<R> {
     }
 
     /// Sets how long a session is good that nobody has logged in to: in which neither
-    /// [`authenticated`](crate::Session::authenticated) nor [`set_owner`](crate::Session::set_owner) was ever called. By
-    /// default a day, or the [`max_age`](Self::max_age) if that is shorter. `None` means as long as all others.
+    /// [`authenticated`](crate::Session::authenticated) nor
+    /// [`set_owner`](crate::Session::set_owner) was ever called. By default a day, or the
+    /// [`max_age`](Self::max_age) if that is shorter. `None` means as long as all others.
     ///
-    /// Strangers can begin as many such sessions as they like wherever a visitor gets one, such as at a login form that keeps a
-    /// CSRF token. This is how long they take room in a store. A session whose handler called
-    /// [`set_max_age`](crate::Session::set_max_age) has a lifetime of its own, and one from a cookie of an
-    /// [accepted](Self::also_accept) format that does not tell of logins lasts as long as a user's. A codec that cannot carry
-    /// the time of a login ([`Format::carries_authenticated`](crate::codec::Format::carries_authenticated)) knows no
+    /// Strangers can begin as many such sessions as they like wherever a visitor gets one, such as
+    /// at a login form that keeps a CSRF token. This is how long they take room in a store. A
+    /// session whose handler called [`set_max_age`](crate::Session::set_max_age) has a lifetime of
+    /// its own, and one from a cookie of an [accepted](Self::also_accept) format that does not tell
+    /// of logins lasts as long as a user's. A codec that cannot carry the time of a login
+    /// ([`Format::carries_authenticated`](crate::codec::Format::carries_authenticated)) knows no
     /// difference.
     pub fn anonymous_max_age(self, max_age: impl Into<Option<Duration>>) -> Self {
         let max_age = max_age.into();
         self.set(|settings| settings.anonymous_max_age = max_age)
     }
 
-    /// The most that [`Session::set_max_age`](crate::Session::set_max_age) may ask for; more is an error. By default the
-    /// [`max_age`](Self::max_age).
+    /// The most that [`Session::set_max_age`](crate::Session::set_max_age) may ask for; more is an
+    /// error. By default the [`max_age`](Self::max_age).
     pub fn max_age_limit(self, limit: Duration) -> Self {
         self.set(|settings| settings.max_age_limit = Some(limit))
     }
@@ -451,11 +457,13 @@ impl<R> SessionLayer<R> {
     /// Makes the response when a session cannot be committed, of the error and of what the handler answered. By default
     /// it is [`Error::status`] with an empty body, for which the body must be `Default`.
     ///
-    /// The client keeps the session it has. A closure is cloned for each request; a type of your own that implements
-    /// [`ErrorResponse`](crate::ErrorResponse) goes to [`error_response`](Self::error_response).
+    /// The client keeps the session it has. A closure is cloned for each request; a type of your
+    /// own that implements [`ErrorResponse`](crate::ErrorResponse) goes to
+    /// [`error_response`](Self::error_response).
     ///
-    /// The layer has another type after this call, which a struct cannot name. Its sessions do not depend on that: where
-    /// [`sessions_of`](Self::sessions_of) and its sisters are to be called, keep a clone of the layer from before.
+    /// The layer has another type after this call, which a struct cannot name. Its sessions do not
+    /// depend on that: where [`sessions_of`](Self::sessions_of) and its sisters are to be called,
+    /// keep a clone of the layer from before.
     ///
     /// ```
     /// use http::Response;
@@ -481,8 +489,8 @@ impl<R> SessionLayer<R> {
         self.error_response(on_error)
     }
 
-    /// Makes the response when a session cannot be committed by a type of your own, as [`on_error`](Self::on_error) does by
-    /// a closure. The layer then has a type that can be named.
+    /// Makes the response when a session cannot be committed by a type of your own, as
+    /// [`on_error`](Self::on_error) does by a closure. The layer then has a type that can be named.
     ///
     /// ```
     /// use http::Response;
@@ -579,8 +587,8 @@ impl<R> SessionLayer<R> {
     }
 }
 
-/// What this layer wrote, for the one that takes its place: with the same settings, and so the same
-/// name, scope and lifetime.
+/// Makes a fallback of this layer, for the one that takes its place: with the same settings, and so
+/// the same name, scope and lifetime.
 impl<R> From<SessionLayer<R>> for Fallback {
     fn from(before: SessionLayer<R>) -> Self {
         Self::of(before.settings)

@@ -108,7 +108,8 @@ impl BuiltFallback {
         if let Some(lifetime) = &self.lifetime {
             lifetime.check_as(self.reader.format.whole_seconds, &payload.meta, now)?;
         }
-        // A format that cannot tell whether somebody has logged in must not make all sessions short-lived anonymous ones.
+        // A format that cannot tell whether somebody has logged in must not make all sessions
+        // short-lived anonymous ones.
         let mut payload = payload;
         if !self.reader.format.authenticated && payload.meta.max_age.is_none() {
             payload.meta.max_age = built.lifetime.of_the_layer();
@@ -123,7 +124,7 @@ impl BuiltFallback {
     }
 }
 
-/// What one request may do, and what came of it.
+/// The deed of one request, and its outcome.
 struct Leave {
     /// MACs that may still be computed.
     attempts: Cell<u8>,

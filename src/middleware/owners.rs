@@ -30,9 +30,10 @@ impl<R> SessionLayer<R> {
     }
 
     /// Ends all sessions of an owner, but for one: "log out everywhere else", and what a changed password asks for (OWASP
-    /// ASVS 7.4.3). Returns how many ended. The one to keep is [`Session::id`](crate::Session::id). When it returns, no other
-    /// session of the owner is left, and no login that had begun before the call leaves one. That holds for a login of the
-    /// same request as well: call [`save`](crate::Session::save) between the two, and it is the session to keep.
+    /// ASVS 7.4.3). Returns how many ended. The one to keep is [`Session::id`](crate::Session::id).
+    /// When it returns, no other session of the owner is left, and no login that had begun before
+    /// the call leaves one. That holds for a login of the same request as well: call
+    /// [`save`](crate::Session::save) between the two, and it is the session to keep.
     ///
     /// # Errors
     ///
@@ -51,13 +52,14 @@ impl<R> SessionLayer<R> {
         Ok(self.destroy(owner, Which::Only(id)).await? > 0)
     }
 
-    /// Ends the sessions of everybody whose login, or if there was none, whose beginning was before this time: an epoch
-    /// (OWASP ASVS 7.4.5). Returns how many ended. It looks at the whole store, other layers' and applications' sessions
-    /// included, and takes as long as it takes.
+    /// Ends the sessions of everybody whose login, or if there was none, whose beginning was before
+    /// this time: an epoch (OWASP ASVS 7.4.5). Returns how many ended. It looks at the whole store,
+    /// other layers' and applications' sessions included, and takes as long as it takes.
     ///
-    /// When it returns, none of them is left, and none that was on its way comes. If the time is not more than a second ago,
-    /// *now* is meant: sessions of servers whose clock is ahead, which seem to begin in the future, end as well. For a time that
-    /// is longer ago, add as much as the clocks of your servers may differ.
+    /// When it returns, none of them is left, and none that was on its way comes. If the time is
+    /// not more than a second ago, *now* is meant: sessions of servers whose clock is ahead, which
+    /// seem to begin in the future, end as well. For a time that is longer ago, add as much as the
+    /// clocks of your servers may differ.
     ///
     /// # Errors
     ///

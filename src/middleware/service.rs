@@ -87,8 +87,8 @@ where
     }
 }
 
-/// Puts a session into the request and returns what is to be committed: nothing if a clone of the layer stands further out, whose
-/// session goes on and which writes it.
+/// Puts a session into the request and returns what is to be committed: nothing if a clone of the
+/// layer stands further out, whose session goes on and which writes it.
 fn enter<B>(built: &Arc<Built>, place: Place, request: &mut Request<B>) -> Option<Arc<Shared<Incoming>>> {
     let extensions = request.extensions();
     let visible = (place.find)(extensions);

@@ -154,7 +154,7 @@ pub(super) fn check_lifetime(settings: &Settings, format: &Format) -> Result<(),
     {
         return refuse("`max_age_limit` is shorter than `max_age`: raise the limit or lower the age");
     }
-    // What counts: another framework's own, or else the layer's.
+    // Another framework's own age counts, or else the layer's.
     let max_age = lifetime(settings, format).max_age;
     if settings.rolling && max_age.is_none() {
         return refuse("`rolling` prolongs `max_age`, and there is none: set one, or leave `rolling` out");

@@ -27,8 +27,8 @@ use crate::{
 /// New tickets that are tried before the random source is blamed.
 const CREATIONS: usize = 4;
 
-/// When a session that may have been begun without an answer is looked for, in order to end it. A server that was too busy for
-/// the answer may take a while for the step itself.
+/// When a session that may have been begun without an answer is looked for, in order to end it. A
+/// server that was too busy for the answer may take a while for the step itself.
 const UNDO_PAUSES: [Duration; 5] = [
     Duration::from_secs(1),
     Duration::from_secs(4),
@@ -154,8 +154,9 @@ enum Begun {
     Login(Login),
     /// It began before an end of the owner's sessions.
     TooEarly,
-    /// So it did, in a session that is in the store as the owner's: that has its place among their logins, and gets no later
-    /// one. If the end is one for this session, too, it is gone or will be.
+    /// So it did, in a session that is in the store as the owner's: that has its place among their
+    /// logins, and gets no later one. If the end is one for this session, too, it is gone or will
+    /// be.
     Counted,
 }
 
@@ -221,7 +222,7 @@ impl BuiltStore {
                 }
             }
             Write::Create => {
-                let Some(ticket) = self.create(order, login, built).await? else {
+                let Some(ticket) = self.create(order, &order.delta.set, login, built).await? else {
                     return Ok(Outcome::Gone);
                 };
                 lines = self.lines(request, order, &ticket)?;
@@ -247,7 +248,15 @@ impl BuiltStore {
                 match applied {
                     Applied::Updated => tickets.set(Some(next)),
                     Applied::Conflict => return Ok(Outcome::Conflict),
-                    Applied::Gone => return Ok(Outcome::Gone),
+                    Applied::Gone => {
+                        // In a box of its own: few commits are logins, and few of these were
+                        // overtaken.
+                        let Some(own) = Box::pin(self.begin_own(order, login, &ticket, built)).await? else {
+                            return Ok(Outcome::Gone);
+                        };
+                        lines = self.lines(request, order, &own)?;
+                        tickets.set(Some(own));
+                    }
                 }
             }
         }
@@ -257,12 +266,36 @@ impl BuiltStore {
         Ok(Outcome::Done)
     }
 
+    /// Begins a session of its own for a login whose session another request has renewed since it
+    /// was fetched: a form that was sent twice, and whose first answer the browser has thrown away.
+    /// `None` if it is no login, or if the session has ended.
+    async fn begin_own(
+        &self,
+        order: &mut Order,
+        login: Option<Login>,
+        ticket: &Hashed,
+        built: &Built,
+    ) -> Result<Option<Hashed>, Error> {
+        let Some(values) = order.whole.take() else {
+            return Ok(None);
+        };
+        // An owner's session begins with a login that no end has overtaken.
+        if order.owner.is_some() && login.is_none() {
+            return Ok(None);
+        }
+        let answer = self.store.load(&ticket.hashes, order.now);
+        if within(self.timeout, answer).await? != Loaded::Renewed {
+            return Ok(None);
+        }
+        self.create(order, &values, login, built).await
+    }
+
     async fn begin_login(&self, owner: &str, order: &Order) -> Result<Begun, Error> {
         let owner = self.hasher.owner_id(owner);
         let answer = self.store.begin_login(&owner, order.now);
         let mark = within(self.timeout, answer).await?;
-        // The user proved who they are before all sessions were ended, and the handler took its time. If the end seems to be
-        // still to come, clocks differ, and only the mark tells.
+        // The user proved who they are before all sessions were ended, and the handler took its
+        // time. If the end seems to be still to come, clocks differ, and only the mark tells.
         if (mark.ended..).contains(&order.now) && order.meta.authenticated.is_some_and(|at| at < mark.ended) {
             let is_theirs = order.write == Write::Apply && !order.sets.owner;
             return Ok(if is_theirs { Begun::Counted } else { Begun::TooEarly });
@@ -319,12 +352,18 @@ impl BuiltStore {
     }
 
     /// Begins a session under a new ticket. `None` if it began before an end of all sessions.
-    async fn create(&self, order: &Order, login: Option<Login>, built: &Built) -> Result<Option<Hashed>, Error> {
+    async fn create(
+        &self,
+        order: &Order,
+        values: &[(String, String)],
+        login: Option<Login>,
+        built: &Built,
+    ) -> Result<Option<Hashed>, Error> {
         for _ in 0..CREATIONS {
             let ticket = Hashed::new(&self.hasher, Ticket::new(random()?, random()?));
             let HashedTicket { id, secret } = ticket.hashes;
             let mut record = Record::new(secret, order.now, expires(built, &order.meta));
-            record.values = order.delta.set.iter().map(|(key, json)| (key, json)).collect();
+            record.values = values.iter().map(|(key, json)| (key, json)).collect();
             record.created = order.meta.created.unwrap_or(order.now);
             record.authenticated = order.meta.authenticated;
             record.max_age = order.meta.max_age;
@@ -348,8 +387,8 @@ impl BuiltStore {
         Err(Error::Random)
     }
 
-    /// Ends a session that nobody will ever have the ticket of, if a store has begun it, or will have in a while, although it
-    /// did not say so in time. Nobody waits for that.
+    /// Ends a session that nobody will ever have the ticket of, if a store has begun it, or will
+    /// have in a while, although it did not say so in time. Nobody waits for that.
     fn undo(&self, ticket: HashedTicket, now: u64) {
         let Some(spawner) = self.spawner() else {
             return;

@@ -10,7 +10,8 @@ use crate::session::Session;
 /// The session of the layer that was marked [`.tagged::<M>()`](crate::SessionLayer::tagged), so that several layers can stand
 /// on one service. `M` is any type of yours; it is only a name.
 ///
-/// The layer puts it into the request's extensions instead of [`Session`]. It dereferences to [`Session`].
+/// The layer puts it into the request's extensions instead of [`Session`]. It dereferences to
+/// [`Session`].
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -53,14 +54,14 @@ impl<M> Tagged<M> {
 
 #[cfg(feature = "axum")]
 impl<M> Tagged<M> {
-    /// Whether the request has a tagged session, whatever its tag.
+    /// Tells whether the request has a tagged session, whatever its tag.
     pub(crate) fn is_any_in(extensions: &Extensions) -> bool {
         extensions.get::<InnermostTagged>().is_some()
     }
 }
 
-/// The innermost session of all layers that are tagged: another layer, or an extractor with another tag, cannot look under a
-/// tag that it does not know.
+/// The innermost session of all layers that are tagged: another layer, or an extractor with another
+/// tag, cannot look under a tag that it does not know.
 #[derive(Clone)]
 pub(super) struct InnermostTagged(pub(super) Session);
 

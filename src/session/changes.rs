@@ -1,4 +1,4 @@
-//! What was done to the keys of a session, in the order in which it was done.
+//! The changes of a session's keys, in the order in which they were made.
 
 use super::table::{FEW, Table};
 

@@ -57,7 +57,8 @@ const UPDATES: u32 = 100;
 /// The longest owner and the longest label, in bytes.
 const LONGEST_NAME: usize = 1_024;
 
-/// So often it is tried against other threads of one request, each of which comes to an end of its own.
+/// So often it is tried against other threads of one request, each of which comes to an end of its
+/// own.
 const RACES: u32 = 10_000;
 
 /// How often something may be tried again when another handle was first.
@@ -141,12 +142,13 @@ impl Attempts {
 /// ```
 ///
 /// For a test through the whole service, [`SessionLayer::cookie_header`](crate::SessionLayer::cookie_header) makes the
-/// `Cookie` header of a client that has a session already. `Debug` of a `Set-Cookie` header prints `Sensitive` instead of the
-/// value, in a failed `assert_eq!` as well as in a log: compare `to_str()`.
+/// `Cookie` header of a client that has a session already. `Debug` of a `Set-Cookie` header prints
+/// `Sensitive` instead of the value, in a failed `assert_eq!` as well as in a log: compare
+/// `to_str()`.
 ///
-/// Over real HTTP, the cookie is `Secure`: curl and reqwest send such cookies to `localhost` and `127.0.0.1`, Python's `httpx`
-/// does not and says nothing, so a test client looks logged out. Give the layer under test
-/// [`secure(false)`](crate::SessionLayer::secure), or send the header by hand.
+/// Over real HTTP, the cookie is `Secure`: curl and reqwest send such cookies to `localhost` and
+/// `127.0.0.1`, Python's `httpx` does not and says nothing, so a test client looks logged out. Give
+/// the layer under test [`secure(false)`](crate::SessionLayer::secure), or send the header by hand.
 #[derive(Clone)]
 #[must_use]
 pub struct Session {
@@ -172,7 +174,7 @@ impl Session {
         outwards.filter(|session| !session.shared.is_sealed())
     }
 
-    /// Whether both are handles of one session.
+    /// Tells whether both are handles of one session.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
@@ -199,11 +201,12 @@ impl Session {
 
     /// Sets the value under `key`. A new key comes after all others; a known one keeps its place.
     ///
-    /// `None` is a value, too: it is kept as `null`, so [`contains_key`](Self::contains_key) is true, and it reads as
-    /// `get::<Option<T>>`, while `get::<T>` is [`Error::Type`]. `()` and `Some(None)` are the same `null`. To have nothing there,
-    /// call [`remove`](Self::remove).
+    /// `None` is a value, too: it is kept as `null`, so [`contains_key`](Self::contains_key) is
+    /// true, and it reads as `get::<Option<T>>`, while `get::<T>` is [`Error::Type`]. `()` and
+    /// `Some(None)` are the same `null`. To have nothing there, call [`remove`](Self::remove).
     ///
-    /// A struct that gets a new field needs `#[serde(default)]` on it, or what was written before cannot be read any more.
+    /// A struct that gets a new field needs `#[serde(default)]` on it, or what was written before
+    /// cannot be read any more.
     ///
     /// # Errors
     ///
@@ -217,8 +220,8 @@ impl Session {
         self.shared.change_data(|state| state.data.set(key, value))
     }
 
-    /// Removes the value under `key`, if there is one, and returns nothing: [`take`](Self::take) returns the value, and needs
-    /// a stored session to be [loaded](Self::load) for it.
+    /// Removes the value under `key`, if there is one, and returns nothing: [`take`](Self::take)
+    /// returns the value, and needs a stored session to be [loaded](Self::load) for it.
     ///
     /// # Errors
     ///
@@ -227,8 +230,8 @@ impl Session {
         self.shared.change_data(|state| state.data.remove(key))
     }
 
-    /// Removes the value under `key` and returns it: what a flash message needs. ([`remove`](Self::remove) is for those who do
-    /// not need it.)
+    /// Removes the value under `key` and returns it: what a flash message needs.
+    /// ([`remove`](Self::remove) is for those who do not need it.)
     ///
     /// # Errors
     ///
@@ -436,12 +439,14 @@ impl Session {
 
     // --- Its life.
 
-    /// Fetches the session from its store, once; the axum extractor has done so already. A session in a cookie is there, so this
-    /// does nothing; call it in code that should work with every kind of session. Several calls at the same time ask the store
-    /// once, and without a ticket in the request it is not asked at all.
+    /// Fetches the session from its store, once; the axum extractor has done so already. A session
+    /// in a cookie is there, so this does nothing; call it in code that should work with every kind
+    /// of session. Several calls at the same time ask the store once, and without a ticket in the
+    /// request it is not asked at all.
     ///
-    /// A second call does not ask again. A handle that is held for long, in a `WebSocket` say, goes on reading what was fetched,
-    /// and does not notice a logout elsewhere; [`update`](Self::update) does, with [`Error::Gone`].
+    /// A second call does not ask again. A handle that is held for long, in a `WebSocket` say, goes
+    /// on reading what was fetched, and does not notice a logout elsewhere;
+    /// [`update`](Self::update) does, with [`Error::Gone`].
     ///
     /// # Errors
     ///
@@ -459,15 +464,16 @@ impl Session {
     /// Commits the session now instead of when the response head leaves, for handlers that want to see the error. The
     /// cookie still travels with the response. A later change is committed again.
     ///
-    /// What was saved is sent even if the handler's response is an error, when all other changes
+    /// Saved changes are sent even if the handler's response is an error, when all other changes
     /// are dropped, or if a later change cannot be committed. A commit to a store that has begun
     /// goes on when this future is dropped, if there is a runtime for it
     /// ([`spawn_with`](crate::SessionLayer::spawn_with)).
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`], [`Error::Value`], [`Error::Random`], [`Error::Codec`], [`Error::Store`]: the changes are still to be
-    /// committed, and the client keeps the session it has. [`Error::Gone`] if another request ended or renewed the stored session meanwhile: it is
+    /// [`Error::TooLarge`], [`Error::Value`], [`Error::Random`], [`Error::Codec`],
+    /// [`Error::Store`]: the changes are still to be committed, and the client keeps the session it
+    /// has. [`Error::Gone`] if another request ended or renewed the stored session meanwhile: it is
     /// empty now. [`Error::HeadersSent`] if it is too late.
     pub async fn save(&self) -> Result<(), Error> {
         if self.shared.is_stored() {
@@ -543,14 +549,15 @@ impl Session {
     /// [`SessionLayer::destroy_all`](crate::SessionLayer::destroy_all) find it: a name that stays the user's own, such as
     /// `"user-42"`, of at most 1,024 bytes. Call it at login. It ends with the session.
     ///
-    /// Owners are those of one [application](crate::SessionLayer::app): another one on the same store has others of the same
-    /// name, while [tagged](crate::SessionLayer::tagged) layers of one application share them. A store keeps a hash of the
-    /// name, and the name itself encrypted under the ticket, so that who reads the store can try guesses and no more.
+    /// Owners are those of one [application](crate::SessionLayer::app): another one on the same
+    /// store has others of the same name, while [tagged](crate::SessionLayer::tagged) layers of one
+    /// application share them. A store keeps a hash of the name, and the name itself encrypted
+    /// under the ticket, so that who reads the store can try guesses and no more.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the session is not in a store that knows owners, [`Error::Value`] if the name has more than 1,024
-    /// bytes, [`Error::HeadersSent`] if it is too late.
+    /// [`Error::Config`] if the session is not in a store that knows owners, [`Error::Value`] if
+    /// the name has more than 1,024 bytes, [`Error::HeadersSent`] if it is too late.
     pub fn set_owner(&self, owner: impl Into<String>) -> Result<(), Error> {
         let owner = owner.into();
         self.shared.check_owners()?;
@@ -572,8 +579,8 @@ impl Session {
     }
 
     /// Says what the owner knows this session by in a list of their sessions, such as `"Firefox on Linux"`. It is shown to
-    /// the owner, so it must not be more than that: the layer never takes it from the request by itself. It has at most 1,024
-    /// bytes.
+    /// the owner, so it must not be more than that: the layer never takes it from the request by
+    /// itself. It has at most 1,024 bytes.
     ///
     /// # Errors
     ///

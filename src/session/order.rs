@@ -30,7 +30,7 @@ pub(crate) struct Order {
     pub(crate) owner: Option<String>,
     pub(crate) label: Option<String>,
     pub(crate) sets: Sets,
-    /// What of that was taken out of the state.
+    /// The part of that which was taken out of the state.
     taken: Sets,
     /// The cookie is sent with the response, or its removal if nothing is written.
     pub(crate) send: bool,
@@ -38,6 +38,8 @@ pub(crate) struct Order {
     life: u32,
     /// All data as it is to be; `None` if nobody will look at it.
     text: Option<String>,
+    /// The same as pairs, where a login may have to begin a session of its own.
+    pub(crate) whole: Option<Vec<(String, String)>>,
 }
 
 impl Order {
@@ -46,7 +48,8 @@ impl Order {
         self.life != state.life
     }
 
-    /// Tells whether somebody logs in: the session gets an owner, or its owner has proved who they are once more.
+    /// Tells whether somebody logs in: the session gets an owner, or its owner has proved who they
+    /// are once more.
     pub(crate) fn logs_in_somebody(&self) -> bool {
         self.write != Write::Nothing && self.owner.is_some() && (self.sets.owner || self.sets.authenticated)
     }
@@ -153,6 +156,7 @@ impl State {
                 || self.is_cookie_worn(source, now));
         let text = (!may.forget).then(|| self.data.to_json());
         let pairs = (write == Write::Create && !self.data.is_all_new()).then(|| self.data.pairs());
+        let whole = (write == Write::Apply && sets.authenticated && send).then(|| self.data.pairs());
         let mut delta = if may.forget {
             self.data.take_delta()
         } else {
@@ -182,6 +186,7 @@ impl State {
             revision: self.revision,
             life: self.life,
             text,
+            whole,
         })
     }
 
@@ -213,6 +218,7 @@ impl State {
             revision: self.revision,
             life: self.life,
             text: None,
+            whole: None,
         }
     }
 

@@ -29,12 +29,12 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
-    /// Whether the session asked for a lifetime: it is to be remembered.
+    /// Tells whether the session asked for a lifetime: it is to be remembered.
     pub(crate) fn has_own_max_age(&self) -> bool {
         self.max_age.is_some_and(|own| own != AS_THE_LAYERS)
     }
 
-    /// Whether nobody ever logged in to the session.
+    /// Tells whether nobody ever logged in to the session.
     pub(crate) fn is_anonymous(&self) -> bool {
         self.authenticated.is_none() && !self.is_owned
     }

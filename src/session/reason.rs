@@ -1,7 +1,8 @@
 //! Why a value could not be read or written, in words that quote nothing of it.
 //!
-//! serde's messages name fields and types, which are the program's, and quote values, which are not to be printed. What is
-//! passed on is taken from the known forms only; every other message is somebody's own, and may hold anything.
+//! serde's messages name fields and types, which are the program's, and quote values, which are not
+//! to be printed. What is passed on is taken from the known forms only; every other message is
+//! somebody's own, and may hold anything.
 
 use serde_json::error::Category;
 
@@ -52,7 +53,7 @@ fn of_data(message: &str, json: &str) -> (String, &'static str) {
         };
         return (what, AS_WRITTEN);
     }
-    // What was found quotes the value; the program's side comes after the last of these words.
+    // The first half quotes the value; the program's side comes after the last of these words.
     let wanted = || message.rsplit_once(", expected ").map(|(_, wanted)| wanted);
     let what = if let Some(found) = message.strip_prefix("invalid type: ") {
         wanted().map(|wanted| format!("{} is there, and the type wants {wanted}", kind(found)))
@@ -76,7 +77,7 @@ fn of_data(message: &str, json: &str) -> (String, &'static str) {
     (what.unwrap_or_else(|| own.to_owned()), AS_WRITTEN)
 }
 
-/// What a value is, without saying which.
+/// Names the kind of a value, without the value.
 fn kind(found: &str) -> &'static str {
     let kinds = [
         ("string", "a string"),
@@ -93,7 +94,7 @@ fn kind(found: &str) -> &'static str {
     of.map_or("a value of another kind", |(_, kind)| kind)
 }
 
-/// Whether this may be a field's name: no value of the text is the same.
+/// Tells whether this may be a field's name: no value of the text is the same.
 fn is_name(name: &str, json: &str) -> bool {
     let quoted = format!("\"{name}\"");
     let mut rest = json;

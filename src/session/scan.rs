@@ -1,7 +1,7 @@
 //! A strict reader of JSON text (RFC 8259) that keeps nothing of it: it finds where a value ends,
 //! and recurses on nothing.
 
-/// What the bits of a word are asked about, in each of its bytes.
+/// The bit of each byte of a word.
 const ONES: u64 = u64::MAX / 255;
 const HIGH: u64 = ONES << 7;
 
@@ -269,7 +269,7 @@ impl Brackets {
     }
 }
 
-/// Whether the text is JSON but for the numbers that JSON has not: `NaN`, `Infinity` and
+/// Tells whether the text is JSON but for the numbers that JSON has not: `NaN`, `Infinity` and
 /// `-Infinity`. Others may read it.
 pub(super) fn is_lax_only(text: &str) -> bool {
     let is_json = |numbers| {
@@ -279,8 +279,8 @@ pub(super) fn is_lax_only(text: &str) -> bool {
     is_json(Numbers::Lax) && !is_json(Numbers::Json)
 }
 
-/// What the JSON string `quoted`, which was scanned before, stands for; `None` if half of a
-/// surrogate pair is in it.
+/// Returns the text that the JSON string `quoted`, which was scanned before, stands for; `None` if
+/// half of a surrogate pair is in it.
 pub(super) fn unescape(quoted: &str) -> Option<Box<str>> {
     let units = units(quoted);
     String::from_utf16(&units).ok().map(Into::into)

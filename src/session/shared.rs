@@ -189,13 +189,13 @@ impl<S: Source + ?Sized> Shared<S> {
         state.opened
     }
 
-    /// Whether a stored session has changes that a failed request drops.
+    /// Tells whether a stored session has changes that a failed request drops.
     pub(crate) fn loses_changes(&self) -> bool {
         let state = self.lock();
         state.is_order_due() && !state.is_destroyed() && !state.is_cleared_out()
     }
 
-    /// Whether the response has left, or the request is over.
+    /// Tells whether the response has left, or the request is over.
     pub(crate) fn is_sealed(&self) -> bool {
         self.lock().sealed
     }

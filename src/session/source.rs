@@ -57,7 +57,7 @@ pub(crate) trait Source: Send + Sync {
     }
     /// What was to go into the response is worth nothing any more.
     fn withdraw(&self) {}
-    /// Whether browsers are told when the cookie of such a session expires.
+    /// Tells whether browsers are told when the cookie of such a session expires.
     fn cookie_expires(&self, meta: &Meta) -> bool {
         let _ = meta;
         true

@@ -64,7 +64,7 @@ impl State {
         }
     }
 
-    /// Whether a write would destroy nothing but what can be read.
+    /// Tells whether a write would destroy nothing but what can be read.
     pub(super) fn check_readable(&self) -> Result<(), Error> {
         if self.unreadable {
             Err(Error::Unreadable)
@@ -157,7 +157,7 @@ impl State {
         self.ended && self.data.is_cleared() && self.data.is_empty()
     }
 
-    /// Whether a session in a cookie is to end whatever becomes of the request.
+    /// Tells whether a session in a cookie is to end whatever becomes of the request.
     pub(super) fn is_end(&self) -> bool {
         self.present && (self.is_destroyed() || self.is_cleared_out())
     }
@@ -205,7 +205,7 @@ impl State {
         })
     }
 
-    /// What was decided at `revision`, in this life, is committed.
+    /// Notes that the decision at `revision`, in this life, is committed.
     pub(super) fn saved(&mut self, payload: Option<Payload>, revision: u64, life: u32) {
         self.settled = life;
         if self.revision != revision {

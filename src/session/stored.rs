@@ -151,7 +151,7 @@ impl State {
         anything && !from_elsewhere
     }
 
-    /// Whether it is known whose session it is, so that it is one even without data.
+    /// Tells whether it is known whose session it is, so that it is one even without data.
     pub(super) fn is_somebodys(&self) -> bool {
         self.stored.owner.is_some() || self.meta.authenticated.is_some()
     }
@@ -232,7 +232,7 @@ impl State {
     pub(super) fn loaded(&mut self, opened: Opened) {
         let cleared = self.data.is_cleared();
         let pending = std::mem::replace(&mut self.stored, opened.stored);
-        // What was set before the first load was compared with nothing.
+        // Fields that were set before the first load were compared with nothing.
         let compare = pending.behind == Behind::Unloaded && !cleared;
         let stored = &mut self.stored;
         stored.is_one = true;

@@ -92,7 +92,7 @@ impl Text {
         &self.json
     }
 
-    /// Whether a key stands in the text more than once.
+    /// Tells whether a key stands in the text more than once.
     pub(super) fn repeats(&self) -> bool {
         self.members.iter().any(|member| member.repeated)
     }

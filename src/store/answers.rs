@@ -24,7 +24,8 @@ pub enum Created {
     Created,
     /// There is a live record of this id already. Nothing was changed.
     Collision,
-    /// The session began before an end of all sessions, its owner's or everybody's. Nothing was changed.
+    /// The session began before an end of all sessions, its owner's or everybody's. Nothing was
+    /// changed.
     Ended,
 }
 
@@ -35,8 +36,9 @@ pub enum Applied {
     Updated,
     /// A value is not what was expected. Nothing was changed.
     Conflict,
-    /// There is no live session for this ticket any more: it has ended, or its ticket was renewed; or the login that the
-    /// changes are part of began before an end of all sessions. Nothing was changed.
+    /// There is no live session for this ticket any more: it has ended, or its ticket was renewed;
+    /// or the login that the changes are part of began before an end of all sessions. Nothing was
+    /// changed.
     Gone,
 }
 

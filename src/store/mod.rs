@@ -122,8 +122,8 @@ pub use crate::session::{SessionId, Values};
 ///
 /// # Errors
 ///
-/// A store that works and cannot keep what it is given (a value that is too large, a key that is too long) answers
-/// [`Error::value`], which is a 422 and no outage.
+/// A store that works and cannot keep what it is given (a value that is too large, a key that is
+/// too long) answers [`Error::value`], which is a 422 and no outage.
 ///
 /// A store that cannot tell answers [`Error::store`], never "missing": a store that is down is not an empty session. A failed
 /// step may have been taken all the same (the answer was lost), but never half of it.
@@ -131,11 +131,13 @@ pub trait Store: Send + Sync + 'static {
     /// Fetches the live record of a ticket.
     fn load(&self, ticket: &HashedTicket, now: u64) -> impl Future<Output = Result<Loaded, Error>> + Send;
 
-    /// Keeps a new record, unless there is a live one of this id, or the session began before an end of all sessions.
+    /// Keeps a new record, unless there is a live one of this id, or the session began before an
+    /// end of all sessions.
     ///
-    /// A `login` is given if the record has an owner; see [`Login`] for what the same step does then. A record without an owner
-    /// is refused with [`Created::Ended`] if it [began](Record::begun) before the [`Epoch`] that
-    /// [`delete_begun`](Self::delete_begun) was last told, where a store can tell without another round trip.
+    /// A `login` is given if the record has an owner; see [`Login`] for what the same step does
+    /// then. A record without an owner is refused with [`Created::Ended`] if it
+    /// [began](Record::begun) before the [`Epoch`] that [`delete_begun`](Self::delete_begun) was
+    /// last told, where a store can tell without another round trip.
     fn create(
         &self,
         id: &SessionId,
@@ -145,9 +147,11 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Created, Error>> + Send;
 
     /// Carries out all changes on the newest state of a live record, or none of them; see [`Record::apply`], which does it
-    /// and says what each field means. A record without values is a record. With a [`login`](Changes::login) the same step
-    /// does what [`Login`] says; without one, an [`authenticated`](Changes::authenticated) before the [`Epoch`] that
-    /// [`delete_begun`](Self::delete_begun) was last told is [`Applied::Gone`], as for [`create`](Self::create).
+    /// and says what each field means. A record without values is a record. With a
+    /// [`login`](Changes::login) the same step does what [`Login`] says; without one, an
+    /// [`authenticated`](Changes::authenticated) before the [`Epoch`] that
+    /// [`delete_begun`](Self::delete_begun) was last told is [`Applied::Gone`], as for
+    /// [`create`](Self::create).
     fn apply(
         &self,
         ticket: &HashedTicket,
@@ -168,15 +172,16 @@ pub trait Store: Send + Sync + 'static {
         false
     }
 
-    /// Returns a mark that changes with every [`delete_of`](Self::delete_of) of this owner, but for [`Which::Only`], and with
-    /// every [`delete_begun`](Self::delete_begun). A login asks for it before it asks for anything else.
+    /// Returns a mark that changes with every [`delete_of`](Self::delete_of) of this owner, but for
+    /// [`Which::Only`], and with every [`delete_begun`](Self::delete_begun). A login asks for it
+    /// before it asks for anything else.
     fn begin_login(&self, owner: &OwnerId, now: u64) -> impl Future<Output = Result<Mark, Error>> + Send {
         let _ = (owner, now);
         async { Err(no_owners()) }
     }
 
-    /// Returns all live sessions of an owner, in any order. It may not miss one that was created, or got its owner, before the
-    /// call.
+    /// Returns all live sessions of an owner, in any order. It may not miss one that was created,
+    /// or got its owner, before the call.
     fn sessions_of(&self, owner: &OwnerId, now: u64) -> impl Future<Output = Result<Vec<StoredSession>, Error>> + Send {
         let _ = (owner, now);
         async { Err(no_owners()) }
@@ -184,18 +189,21 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ends those sessions of an owner, and says how many that were; expired ones that were not cleaned up yet may count.
     ///
-    /// With [`Which::All`] and [`Which::AllBut`] it ends the owner's logins that are on their way as well: those that asked for
-    /// their [mark](Self::begin_login) before the call are refused after it.
+    /// With [`Which::All`] and [`Which::AllBut`] it ends the owner's logins that are on their way
+    /// as well: those that asked for their [mark](Self::begin_login) before the call are refused
+    /// after it.
     ///
-    /// There may be very many sessions, so the layer sets no time for the whole. A store works in pages, each with a time
-    /// limit of its own, goes on after one that failed, and answers the error at the end.
+    /// There may be very many sessions, so the layer sets no time for the whole. A store works in
+    /// pages, each with a time limit of its own, goes on after one that failed, and answers the
+    /// error at the end.
     fn delete_of(&self, owner: &OwnerId, which: &Which, now: u64) -> impl Future<Output = Result<u64, Error>> + Send {
         let _ = (owner, which, now);
         async { Err(no_owners()) }
     }
 
-    /// Ends all sessions of everybody that the epoch ends, and all logins that are on their way, and says how many sessions
-    /// that were. When it returns, they are gone. It works in pages, as [`delete_of`](Self::delete_of).
+    /// Ends all sessions of everybody that the epoch ends, and all logins that are on their way,
+    /// and says how many sessions that were. When it returns, they are gone. It works in pages, as
+    /// [`delete_of`](Self::delete_of).
     fn delete_begun(&self, epoch: &Epoch) -> impl Future<Output = Result<u64, Error>> + Send {
         let _ = epoch;
         async {

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-/// Finds the sessions of an owner: the SHA-256 of what [`Session::set_owner`](crate::Session::set_owner) was told, bound to
-/// the application, so that two applications on one store do not meet in an owner's name.
+/// Finds the sessions of an owner: the SHA-256 of what
+/// [`Session::set_owner`](crate::Session::set_owner) was told, bound to the application, so that
+/// two applications on one store do not meet in an owner's name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OwnerId([u8; 32]);
 
@@ -42,7 +43,8 @@ impl fmt::Debug for OwnerId {
 pub struct Owner {
     /// Finds the owner's sessions.
     pub id: OwnerId,
-    /// The owner's name, encrypted under the session's ticket: text of at most 1,404 bytes that only the layer can read.
+    /// The owner's name, encrypted under the session's ticket: text of at most 1,404 bytes that
+    /// only the layer can read.
     pub name: String,
 }
 
@@ -59,15 +61,15 @@ impl fmt::Debug for Owner {
     }
 }
 
-/// What a store says when a login of an owner begins.
+/// The mark of an owner, which a store gives when a login begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mark {
     /// Another number after each end of the owner's or everybody's sessions. It need not be larger.
     pub number: u64,
-    /// When the last of these ends was, in milliseconds since the Unix epoch; 0 if there was none. For
-    /// [`Store::delete_of`](super::Store::delete_of) it is `now`, for [`Store::delete_begun`](super::Store::delete_begun)
-    /// [`Epoch::before`].
+    /// When the last of these ends was, in milliseconds since the Unix epoch; 0 if there was none.
+    /// For [`Store::delete_of`](super::Store::delete_of) it is `now`, for
+    /// [`Store::delete_begun`](super::Store::delete_begun) [`Epoch::before`].
     pub ended: u64,
 }
 
@@ -79,18 +81,20 @@ impl Mark {
     }
 }
 
-/// What a login asks of a store, in the same atomic step that gives the session its owner.
+/// A login, as it asks a store for admission in the same atomic step that gives the session its
+/// owner.
 ///
-/// The order of an owner's logins is the order in which a store carries out these steps. It never depends on a clock, so that
-/// the last login lives, and whichever servers they come from.
+/// The order of an owner's logins is the order in which a store carries out these steps. It never
+/// depends on a clock, so that the last login lives, and whichever servers they come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Login {
-    /// The [number](Mark::number) that [`Store::begin_login`](super::Store::begin_login) answered before this step. If it would
-    /// answer another one by now, the owner's sessions were ended since this login began: the step is refused.
+    /// The [number](Mark::number) that [`Store::begin_login`](super::Store::begin_login) answered
+    /// before this step. If it would answer another one by now, the owner's sessions were ended
+    /// since this login began: the step is refused.
     pub mark: u64,
-    /// The owner has at most so many live sessions after the step, this one included. Those end whose login is longest
-    /// ago. `None`: any number.
+    /// The owner has at most so many live sessions after the step, this one included. Those end
+    /// whose login is longest ago. `None`: any number.
     pub most: Option<u32>,
 }
 
@@ -109,15 +113,16 @@ impl Login {
     }
 }
 
-/// Which sessions of everybody end; see [`Store::delete_begun`](super::Store::delete_begun). Times are milliseconds since the
-/// Unix epoch, and are compared with [`Record::begun`](super::Record::begun).
+/// Which sessions of everybody end; see [`Store::delete_begun`](super::Store::delete_begun). Times
+/// are milliseconds since the Unix epoch, and are compared with
+/// [`Record::begun`](super::Record::begun).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Epoch {
     /// Those that began before this time.
     pub before: u64,
-    /// And those that began after this time. A session that begins later than now is one of a server whose clock is ahead:
-    /// it is there already, so it began before now.
+    /// And those that began after this time. A session that begins later than now is one of a
+    /// server whose clock is ahead: it is there already, so it began before now.
     pub after: Option<u64>,
 }
 

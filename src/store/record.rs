@@ -8,8 +8,9 @@ use super::{
 };
 use crate::session::{SessionId, Values, system_time};
 
-/// For so long after a renewal, in milliseconds, the ticket that it replaced is known as [`Loaded::Renewed`]: longer than a
-/// request takes that was sent before the browser had the new one.
+/// For so long after a renewal, in milliseconds, the ticket that it replaced is known as
+/// [`Loaded::Renewed`]: longer than a request takes that was sent before the browser had the new
+/// one.
 pub const RENEWED_FOR: u64 = 120_000;
 
 /// The SHA-256 of the secret part of a ticket. A session's id stays; this one is replaced by
@@ -76,9 +77,10 @@ pub struct Record {
     pub expires: u64,
     /// Whose session it is, if the application said so.
     pub owner: Option<Owner>,
-    /// What the owner knows it by, such as a device: at most 1,024 bytes.
+    /// The owner's own word for it, such as a device: at most 1,024 bytes.
     pub label: Option<String>,
-    /// The last renewal of the ticket, if there was one. A store need not fetch it with a live record.
+    /// The last renewal of the ticket, if there was one. A store need not fetch it with a live
+    /// record.
     pub renewed: Option<Renewed>,
 }
 
@@ -139,8 +141,8 @@ impl Record {
         }
     }
 
-    /// Tells whether this secret was replaced so short a time ago that the client may have the new ticket already, or will
-    /// have it in a moment.
+    /// Tells whether this secret was replaced so short a time ago that the client may have the new
+    /// ticket already, or will have it in a moment.
     #[must_use]
     pub fn was_renewed_from(&self, secret: &SecretHash, now: u64) -> bool {
         self.renewed
@@ -201,14 +203,15 @@ impl Record {
         }
     }
 
-    /// Returns when the session began to have the privileges it has: at its login, or if there was none, when it was
-    /// created. An [`Epoch`](super::Epoch) looks at it.
+    /// Returns when the session began to have the privileges it has: at its login, or if there was
+    /// none, when it was created. An [`Epoch`](super::Epoch) looks at it.
     #[must_use]
     pub fn begun(&self) -> u64 {
         self.authenticated.unwrap_or(self.created)
     }
 
-    /// Tells whether nobody ever logged in to the session: such sessions are the first to go where there is no room.
+    /// Tells whether nobody ever logged in to the session: such sessions are the first to go where
+    /// there is no room.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
         self.authenticated.is_none() && self.owner.is_none()

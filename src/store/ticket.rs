@@ -64,8 +64,9 @@ impl fmt::Debug for Ticket {
     }
 }
 
-/// Hashes the tickets of one layer: a ticket is worth nothing under another name or for another application. Owners are bound
-/// to the application only, so that all layers of one application know the same ones.
+/// Hashes the tickets of one layer: a ticket is worth nothing under another name or for another
+/// application. Owners are bound to the application only, so that all layers of one application
+/// know the same ones.
 pub(crate) struct Hasher {
     selector: Context,
     secret: Context,
@@ -97,8 +98,8 @@ impl Hasher {
         OwnerId::from_bytes(finish(&self.owner, owner.as_bytes()))
     }
 
-    /// Makes of an owner what the store may see. The key of the name is in the client's ticket only, and is the same after
-    /// a renewal, so the nonce must be random.
+    /// Makes of an owner what the store may see. The key of the name is in the client's ticket
+    /// only, and is the same after a renewal, so the nonce must be random.
     pub(crate) fn seal(&self, ticket: &Ticket, owner: &str, nonce: [u8; NONCE_LEN]) -> Result<Owner, Error> {
         let mut name = owner.as_bytes().to_vec();
         self.name_key(ticket)

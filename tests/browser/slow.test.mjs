@@ -1,13 +1,11 @@
 // Requests that are slower than a logout or a login in another tab: nothing that ended comes back, and what began stays.
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import http from 'node:http';
 import { test } from 'node:test';
+import { Gate, send } from './gate.mjs';
 import {
   Server,
   addNote,
-  afterwards,
   browse,
   greeting,
   jar,
@@ -19,74 +17,9 @@ import {
   storedIn,
 } from './support.mjs';
 
-/// A promise, and what resolves it.
-function later() {
-  let resolve;
-  const promise = new Promise((done) => (resolve = done));
-  return { promise, resolve };
-}
-
-/// Stands before the example, and holds back the body of a request that is to be slow. The handlers of the example read the
-/// session first and the form after it: the example asks for the body ("100 Continue") when it has read the session.
-class Gate {
-  static async open(t, server) {
-    const gate = new Gate();
-    gate.#server = server;
-    const proxy = http.createServer((request, response) => gate.#pass(request, response));
-    afterwards(t, () => {
-      proxy.close();
-      proxy.closeAllConnections();
-    });
-    proxy.listen(0, '127.0.0.1');
-    await once(proxy, 'listening');
-    gate.localhost = `http://localhost:${proxy.address().port}`;
-    return gate;
-  }
-
-  /// The next POST is slow. `read` is when its handler has read the session, and `release` lets it go on and returns the
-  /// cookies that its response sets.
-  slow() {
-    const held = { read: later(), go: later(), answer: later() };
-    this.#held = held;
-    return {
-      read: held.read.promise,
-      release: () => {
-        held.go.resolve();
-        return held.answer.promise;
-      },
-    };
-  }
-
-  #server;
-  #held;
-
-  async #pass(request, response) {
-    const held = request.method === 'POST' ? this.#held : undefined;
-    if (held) this.#held = undefined;
-    const headers = { ...request.headers, ...(held && { expect: '100-continue' }) };
-    const onward = http.request({ port: this.#server.port, method: request.method, path: request.url, headers });
-    onward.on('response', (answer) => {
-      held?.answer.resolve(answer.headers['set-cookie'] ?? []);
-      response.writeHead(answer.statusCode, answer.rawHeaders);
-      answer.pipe(response);
-    });
-    onward.on('error', () => response.destroy());
-    if (held) {
-      onward.flushHeaders();
-      await once(onward, 'continue');
-      held.read.resolve();
-      await held.go.promise;
-    }
-    request.pipe(onward);
-  }
-}
-
 const again = (page) => page.getByRole('heading', { name: 'Is it still you?' }).waitFor();
 const flash = (page) => page.locator('.flash').textContent();
 const NO = 'That user and password do not go together.';
-
-/// Sends a form, and does not wait for what comes of it.
-const send = (page, name) => page.getByRole('button', { name, exact: true }).click({ noWaitAfter: true });
 
 // What the slow tab sends. One is written by the handler itself, the other with the response.
 const SLOW = {

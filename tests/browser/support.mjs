@@ -29,11 +29,12 @@ const cleaners = new WeakMap();
 
 // --- The example.
 
-const binary = process.env.HTTP_SESSION_LOGIN_BIN ?? build();
+/// Where the example `login`, and the server of the tests, are when they are built: each once, and when it is asked for.
+const binaries = { login: process.env.HTTP_SESSION_LOGIN_BIN };
 
-function build() {
+function build(example) {
   // The features of the Rust tests, so that nothing is built twice.
-  const cargo = ['build', '--quiet', '--locked', '--all-features', '--example', 'login', '--message-format=json'];
+  const cargo = ['build', '--quiet', '--locked', '--all-features', '--example', example, '--message-format=json'];
   const output = execFileSync('cargo', cargo, {
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
     encoding: 'utf8',
@@ -41,7 +42,7 @@ function build() {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const messages = output.trim().split('\n').map((line) => JSON.parse(line));
-  return messages.find((message) => message.executable && message.target.name === 'login').executable;
+  return messages.find((message) => message.executable && message.target.name === example).executable;
 }
 
 export const newKey = () => randomBytes(32).toString('hex');
@@ -58,7 +59,7 @@ export function storedIn(t, store) {
 }
 
 /// A running example. It stops with the test `t`, and `restart` changes its settings without changing its port. Settings are
-/// environment variables, but for `arguments`.
+/// environment variables, but for `arguments`; `example` is the name of another one than `login`.
 export class Server {
   static async start(t, settings = {}) {
     const server = new Server();
@@ -88,9 +89,10 @@ export class Server {
     }
   }
 
-  async #run({ arguments: args = [], ...settings }) {
-    this.settings = { arguments: args, ...settings };
+  async #run({ arguments: args = [], example = 'login', ...settings }) {
+    this.settings = { arguments: args, example, ...settings };
     this.log = [];
+    const binary = (binaries[example] ??= build(example));
     // Nothing of this process's own environment may be taken for a setting.
     const child = spawn(binary, args, { env: { NO_COLOR: '1', ...settings }, stdio: ['ignore', 'pipe', 'pipe'] });
     this.process = child;

@@ -11,7 +11,7 @@ use redis::Value;
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
-    daemon, held,
+    daemon, held, key_of,
     redis_proxy::Proxy,
     redis_server::{Cluster, Server},
     sessions::{DAY, apply, begin, create, live, now, owner, session, set},
@@ -327,5 +327,132 @@ async fn a_login_that_failed_half_way_leaves_no_session_too_many() {
         let listed = store.sessions_of(&who.id, now()).await.unwrap();
         assert!((1..=2).contains(&listed.len()), "{}", listed.len());
         live(&store, &last, now()).await;
+    }
+}
+
+/// Has a session's login be one that was not settled, though it has its place.
+fn unsettle(server: &Server, who: &Owner, ticket: &HashedTicket, most: u32) {
+    let id = ticket.id.to_string();
+    let place: String = redis::from_redis_value(server.ask(&["HGET", &key_of(&who.id), &id])).unwrap();
+    let login = format!("- {most} {}", place.split(' ').nth(2).unwrap());
+    drop(server.ask(&["HSET", &format!("session:{id}"), "login", &login]));
+}
+
+#[tokio::test]
+async fn fault_f2_a_login_keeps_its_place_when_another_request_finishes_it() {
+    for server in Server::each(&[]) {
+        let (store, who) = (store(&server).await, owner("alice"));
+        let one = log_in(store.clone(), who.clone(), 2, 0).await;
+        let two = log_in(store.clone(), who.clone(), 2, 0).await;
+        unsettle(&server, &who, &one, 2);
+        assert!(is_live(&store, &one).await && is_live(&store, &two).await);
+        let three = log_in(store.clone(), who.clone(), 2, 0).await;
+        let there = [one, two, three].map(|ticket| ticket.id);
+        let mut listed: Vec<SessionId> = Vec::new();
+        for session in store.sessions_of(&who.id, now()).await.unwrap() {
+            listed.push(session.id);
+        }
+        assert!(!listed.contains(&there[0]) && listed.contains(&there[1]) && listed.contains(&there[2]));
+    }
+}
+
+/// A request finds a login that is not settled, and before it can do so another login ends that session.
+#[tokio::test]
+async fn fault_f2_who_finishes_a_login_that_has_ended_ends_nobody_else() {
+    for server in Server::each(&[]) {
+        let (store, who) = (store(&server).await, owner("alice"));
+        let proxy = Proxy::start(server.port).await;
+        let late = RedisStore::connect(&proxy.url()).await.unwrap();
+        let one = log_in(store.clone(), who.clone(), 1, 0).await;
+        unsettle(&server, &who, &one, 1);
+        proxy.hold_on(&key_of(&who.id));
+        let loading = tokio::spawn(async move { late.load(&one, now()).await });
+        proxy.held().await;
+        let two = log_in(store.clone(), who.clone(), 1, 0).await;
+        proxy.go_on();
+        assert_eq!(loading.await.unwrap().unwrap(), Loaded::Missing);
+        assert!(is_live(&store, &two).await);
+    }
+}
+
+/// A request finds a login that is not settled. Before it can settle it another one does so, and the
+/// user ends all sessions but this one.
+#[tokio::test]
+async fn fault_a6_who_finishes_a_login_late_does_not_end_what_was_settled_in_time() {
+    for server in Server::each(&[]) {
+        let (store, who) = (store(&server).await, owner("alice"));
+        for by_epoch in [false, true] {
+            let proxy = Proxy::start(server.port).await;
+            let late = RedisStore::connect(&proxy.url()).await.unwrap();
+            let one = log_in(store.clone(), who.clone(), 1, 0).await;
+            unsettle(&server, &who, &one, 1);
+            let id = one.id.to_string();
+            let mark = store.begin_login(&who.id, now()).await.unwrap().number;
+            let record = format!("session:{id}");
+            let login: String = redis::from_redis_value(server.ask(&["HGET", &record, "login"])).unwrap();
+            drop(server.ask(&["HSET", &record, "login", &login.replace('-', &mark.to_string())]));
+            proxy.hold_on(&key_of(&who.id));
+            let loading = tokio::spawn(async move { late.load(&one, now()).await });
+            proxy.held().await;
+            assert!(is_live(&store, &one).await);
+            if by_epoch {
+                store.delete_begun(&Epoch::before(0)).await.unwrap();
+            } else {
+                let others = Which::AllBut(one.id);
+                store.delete_of(&who.id, &others, now()).await.unwrap();
+            }
+            proxy.go_on();
+            assert!(matches!(loading.await.unwrap().unwrap(), Loaded::Live(_)));
+            assert!(is_live(&store, &one).await);
+        }
+    }
+}
+
+/// All sessions end between the first step of a login and the second one.
+#[tokio::test]
+async fn fault_a6_an_end_in_the_middle_of_a_login_refuses_it() {
+    for server in Server::each(&[]) {
+        let store = store(&server).await;
+        for (by_epoch, known) in [(false, false), (false, true), (true, false), (true, true)] {
+            let who = owner(&format!("{by_epoch} {known}"));
+            let proxy = Proxy::start(server.port).await;
+            let late = RedisStore::connect(&proxy.url()).await.unwrap();
+            let (ticket, mut record) = session("a");
+            if known {
+                create(&store, &ticket, &record).await;
+            }
+            record.owner = Some(who.clone());
+            let login = Login::new(late.begin_login(&who.id, now()).await.unwrap().number);
+            let mut changes = Changes::new(now(), now() + DAY);
+            (changes.owner, changes.login) = (Field::Set(who.clone()), Some(login));
+            let key = format!("session:{}", ticket.id);
+            let logging_in = tokio::spawn(async move {
+                if known {
+                    late.apply(&ticket, &changes, now()).await.unwrap() == Applied::Updated
+                } else {
+                    late.create(&ticket.id, &record, Some(&login), now()).await.unwrap() == Created::Created
+                }
+            });
+            // An existing session asks for the owner's mark first.
+            if known {
+                proxy.hold_on(&who.name);
+                proxy.held().await;
+            }
+            proxy.hold_on(&key_of(&who.id));
+            if known {
+                proxy.go_on();
+            }
+            proxy.held().await;
+            assert_eq!(server.ask(&["HEXISTS", &key, "login"]), Value::Int(1));
+            if by_epoch {
+                store.delete_begun(&Epoch::before(0)).await.unwrap();
+            } else {
+                store.delete_of(&who.id, &Which::All, now()).await.unwrap();
+            }
+            proxy.go_on();
+            assert!(!logging_in.await.unwrap(), "by epoch {by_epoch}, known {known}");
+            assert_eq!(store.load(&ticket, now()).await.unwrap(), Loaded::Missing);
+            assert_eq!(held(&server, &who.id), 0);
+        }
     }
 }

@@ -74,3 +74,30 @@ async fn fault_f3_each_refusal_that_changed_nothing_is_tried_on_another_connecti
         }
     }
 }
+
+/// A demoted server answers reads, and knows of nothing that happened since.
+#[tokio::test]
+async fn fault_f3_after_a_failover_behind_one_address_old_answers_soon_end() {
+    use http_session::store::{Loaded, Store as _};
+    for (primary, replica) in Server::each(&[]).into_iter().zip(Server::each(&[])) {
+        let proxy = Proxy::start(primary.port).await;
+        let reads = RedisStore::connect(&proxy.url()).await.unwrap();
+        let (ticket, record) = session("a");
+        create(&reads, &ticket, &record).await;
+        let port = primary.port.to_string();
+        drop(replica.ask(&["REPLICAOF", "127.0.0.1", &port]));
+        daemon::until("a replica", || replica.replication().contains("master_link_status:up"));
+        drop(replica.ask(&["REPLICAOF", "NO", "ONE"]));
+        // It never hears of its primary.
+        drop(primary.ask(&["REPLICAOF", "127.0.0.1", "1"]));
+        proxy.lead_to(replica.port);
+        let other = store(&replica).await;
+        assert!(other.delete(&ticket, now()).await.unwrap());
+        // Nobody writes through the old connection.
+        let start = std::time::Instant::now();
+        while reads.load(&ticket, now()).await.unwrap() != Loaded::Missing {
+            assert!(start.elapsed().as_secs() < 10, "logged in still");
+            tokio::task::yield_now().await;
+        }
+    }
+}

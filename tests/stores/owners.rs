@@ -452,6 +452,60 @@ pub async fn fault_a6_while_16_clients_log_in_without_pause_an_end_leaves_nothin
     }
 }
 
+/// A form that was sent twice: both handlers have read the session before either writes.
+pub async fn fault_a2_a_login_that_is_overtaken_by_another_one_begins_a_session_of_its_own(world: &World) {
+    let layer = world.with(|layer| layer.max_sessions_per_owner(2));
+    // A first login, and one of a user who is logged in already.
+    for again in [false, true] {
+        let mut jar = world.jar().await;
+        if again {
+            log_in(&mut jar, &layer, "ada").await;
+        }
+        let (mut first, mut second) = (jar.clone(), jar.clone());
+        let response = visit(&mut second, &layer, async |session: Session| {
+            let session = loaded(session).await;
+            log_in(&mut first, &layer, "ada").await;
+            session.insert("m", 2).unwrap();
+            session.authenticated().unwrap();
+            session.set_owner("ada").unwrap();
+            done()
+        })
+        .await;
+        assert_eq!((response.status().as_u16(), &**response.body()), (200, "done"));
+        for jar in [&first, &second] {
+            assert_eq!(owner(&layer, &jar.header("/")).await.as_deref(), Some("ada"), "{again}");
+            assert_eq!(look(&layer, &jar.header("/")).await.n, Some(1));
+        }
+        assert_ne!(ticket(&first)[..21], ticket(&second)[..21]);
+        assert_eq!(layer.sessions_of("ada").await.unwrap().len(), 2);
+        layer.destroy_all("ada", None).await.unwrap();
+        // A request that is no login writes nothing, and nor does a login whose session has ended.
+        for ended in [false, true] {
+            let mut jar = world.jar().await;
+            let slow = jar.header("/");
+            let response = ask(&layer, &slow, async |session: Session| {
+                let session = loaded(session).await;
+                if ended {
+                    visit(&mut jar, &layer, async |session: Session| {
+                        session.destroy().unwrap();
+                        ok()
+                    })
+                    .await;
+                    session.authenticated().unwrap();
+                } else {
+                    log_in(&mut jar, &layer, "ada").await;
+                }
+                session.insert("m", 2).unwrap();
+                session.set_owner("ada").unwrap();
+                done()
+            })
+            .await;
+            unchanged(&response);
+        }
+        layer.destroy_all("ada", None).await.unwrap();
+    }
+}
+
 pub async fn fault_a2_a_ticket_that_was_renewed_is_a_visitors_after_two_minutes(world: &World) {
     let mut jar = world.jar().await;
     let old = jar.clone();

@@ -1,6 +1,7 @@
 //! Requests at the same time, in one process and in two.
 
 use std::{
+    collections::BTreeSet,
     env,
     process::{Command, Stdio},
     sync::Arc,
@@ -44,7 +45,7 @@ pub async fn rule_9_of_200_requests_at_the_same_time_each_keeps_its_change(world
     assert_eq!((count("create"), count("load"), count("apply")), (1, 201, 200));
 }
 
-pub async fn rule_19_of_logins_at_the_same_time_one_ticket_is_good(world: &World) {
+pub async fn rule_19_of_logins_at_the_same_time_each_has_a_session_of_its_own(world: &World) {
     let old = world.jar().await.header("/");
     let barrier = Arc::new(Barrier::new(20));
     let mut requests = JoinSet::new();
@@ -63,9 +64,14 @@ pub async fn rule_19_of_logins_at_the_same_time_one_ticket_is_good(world: &World
         });
     }
     let sent: Vec<String> = soon(requests.join_all()).await.concat();
-    assert_eq!(sent.len(), 1);
-    let new = sent[0].split(';').next().unwrap();
-    world.expect(new, 1).await;
+    // One of them has renewed the session, and the others were overtaken. The browser may have thrown
+    // away any of the answers.
+    assert_eq!(sent.len(), 20);
+    let ids: BTreeSet<&str> = sent.iter().map(|line| &line[..36]).collect();
+    assert_eq!(ids.len(), 20);
+    for line in &sent {
+        world.expect(line.split(';').next().unwrap(), 1).await;
+    }
     world.expect_none(&old, http_session::Reject::Renewed).await;
 }
 

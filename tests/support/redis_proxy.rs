@@ -3,14 +3,14 @@
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 use std::sync::{
-    Arc, OnceLock,
+    Arc, Mutex, OnceLock,
     atomic::{AtomicBool, AtomicU16, Ordering},
 };
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{Notify, watch},
 };
 
 /// Passes on what it hears. A clone is the same.
@@ -26,6 +26,10 @@ struct Shared {
     deaf: AtomicBool,
     /// Answers are lost once this was sent.
     deaf_on: OnceLock<Vec<u8>>,
+    /// The first command with this text waits.
+    hold_on: Mutex<Option<Vec<u8>>>,
+    held: Notify,
+    go_on: Notify,
     cut: watch::Sender<u32>,
 }
 
@@ -38,6 +42,9 @@ impl Proxy {
                 server: AtomicU16::new(server),
                 deaf: AtomicBool::new(false),
                 deaf_on: OnceLock::new(),
+                hold_on: Mutex::default(),
+                held: Notify::new(),
+                go_on: Notify::new(),
                 cut: watch::channel(0).0,
             }),
         };
@@ -72,6 +79,20 @@ impl Proxy {
         self.shared.deaf_on.set(text.as_bytes().to_vec()).unwrap();
     }
 
+    /// The next command with this text waits for [`go_on`](Self::go_on).
+    pub fn hold_on(&self, text: &str) {
+        *self.shared.hold_on.lock().unwrap() = Some(text.as_bytes().to_vec());
+    }
+
+    /// Waits until it waits.
+    pub async fn held(&self) {
+        self.shared.held.notified().await;
+    }
+
+    pub fn go_on(&self) {
+        self.shared.go_on.notify_one();
+    }
+
     /// Ends all connections.
     pub fn cut(&self) {
         self.shared.cut.send_modify(|count| *count += 1);
@@ -85,8 +106,17 @@ async fn pass(client: TcpStream, server: TcpStream, shared: Arc<Shared>, mut cut
         let mut bytes = vec![0; 65_536];
         while let Ok(count @ 1..) = from_client.read(&mut bytes).await {
             let on = shared.deaf_on.get();
-            if on.is_some_and(|on| bytes[..count].windows(on.len()).any(|part| part == on)) {
+            if on.is_some_and(|on| contains(&bytes[..count], on)) {
                 shared.deaf.store(true, Ordering::SeqCst);
+            }
+            let held = shared
+                .hold_on
+                .lock()
+                .unwrap()
+                .take_if(|text| contains(&bytes[..count], text));
+            if held.is_some() {
+                shared.held.notify_one();
+                shared.go_on.notified().await;
             }
             if to_server.write_all(&bytes[..count]).await.is_err() {
                 break;
@@ -106,4 +136,8 @@ async fn pass(client: TcpStream, server: TcpStream, shared: Arc<Shared>, mut cut
         () = back => {}
         _ = cut.changed() => {}
     }
+}
+
+fn contains(bytes: &[u8], text: &[u8]) -> bool {
+    bytes.windows(text.len()).any(|part| part == text)
 }

@@ -73,7 +73,7 @@ pub(super) async fn begun_before<S: Store>(trial: &Trial<'_, S>) -> Result<(), F
     after(trial, epoch).await
 }
 
-/// What comes once the epoch is over, or seems to come later than now.
+/// Sessions that come once the epoch is over, or seem to come later than now.
 async fn after<S: Store>(trial: &Trial<'_, S>, epoch: u64) -> Result<(), Failure> {
     let (ticket, mut record) = trial.record();
     record.created = epoch;

@@ -1,4 +1,5 @@
-//! How many sessions an owner may have, and which logins come too late. The order is the store's: no clock has a say.
+//! How many sessions an owner may have, and which logins come too late. The order is the store's:
+//! no clock has a say.
 
 use super::{
     failure::Failure,
@@ -68,7 +69,7 @@ pub(super) async fn limited<S: Store>(trial: &Trial<'_, S>) -> Result<(), Failur
     trial.holds("logins of another owner", &foreign, &foreign_record).await
 }
 
-/// What has expired does not count, although its login came later.
+/// A session that has expired does not count, although its login came later.
 pub(super) async fn expired<S: Store>(trial: &Trial<'_, S>) -> Result<(), Failure> {
     let owner = owner();
     let (longer, mut long) = trial.record();

@@ -86,7 +86,7 @@ impl<'a, S: Store> Trial<'a, S> {
         answer.map_err(|error| Failure::error(self.step, what, error))
     }
 
-    /// What a login of this owner begins with.
+    /// Begins a login of this owner.
     pub(super) async fn login(&self, owner: &OwnerId) -> Result<Login, Failure> {
         let mark = self.answer("begin_login", self.store.begin_login(owner, self.now).await)?;
         Ok(Login::new(mark.number))

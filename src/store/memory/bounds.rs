@@ -9,7 +9,7 @@ const SESSION: usize = 360;
 /// What a key takes beside its texts: where it stands in the session's text.
 const KEY: usize = 48;
 
-/// What an owner takes beside the name: a line in the index.
+/// The bytes that an owner takes beside the name: a line in the index.
 const OWNER: usize = 260;
 
 #[derive(Clone, Copy)]

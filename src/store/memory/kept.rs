@@ -16,10 +16,11 @@ use crate::session::SessionId;
 /// Enough that two threads rarely want the same one, few enough that a look at all of them costs little.
 const SHARDS: usize = 16;
 
-/// So many are removed under a shard's lock at a time, and about so many before others get their turn.
+/// So many are removed under a shard's lock at a time, and about so many before others get their
+/// turn.
 const BATCH: usize = 256;
 
-/// What the map has to know of a value.
+/// The properties of a value that the map has to know.
 pub(super) trait Weigh {
     fn weight(&self) -> u32;
     /// Nobody will miss it: it goes before all others.
@@ -38,8 +39,8 @@ pub(super) struct KeptSessions<V> {
     uses: AtomicU64,
 }
 
-/// An entry is in one of two maps. In each of them the one that was longest not used comes first. Their hashes need not
-/// withstand chosen keys: all ids are of random tickets.
+/// An entry is in one of two maps. In each of them the one that was longest not used comes first.
+/// Their hashes need not withstand chosen keys: all ids are of random tickets.
 struct Shard<V> {
     anonymous: LinkedHashMap<SessionId, Used<V>>,
     others: LinkedHashMap<SessionId, Used<V>>,
@@ -120,8 +121,8 @@ impl<V: Weigh> KeptSessions<V> {
         Some(answer)
     }
 
-    /// Keeps a new one, unless it `may_not` be kept beside the one that is there, if any; what that takes is given back by
-    /// [`make_room`](Self::make_room).
+    /// Keeps a new one, unless it `may_not` be kept beside the one that is there, if any; what that
+    /// takes is given back by [`make_room`](Self::make_room).
     pub(super) fn insert<E>(
         &self,
         id: SessionId,
@@ -143,7 +144,8 @@ impl<V: Weigh> KeptSessions<V> {
         Ok(())
     }
 
-    /// Ends anonymous ones, then others, those that were longest not used first, until the rest fits; returns them.
+    /// Ends anonymous ones, then others, those that were longest not used first, until the rest
+    /// fits; returns them.
     pub(super) fn make_room(&self) -> Vec<V> {
         let mut ended = Vec::new();
         if self.weight.load(Relaxed) <= self.capacity {
@@ -190,8 +192,8 @@ impl<V: Weigh> KeptSessions<V> {
         true
     }
 
-    /// Removes all of which this is so, and says how many there were. Other tasks and other threads get their turns in
-    /// between.
+    /// Removes all of which this is so, and says how many there were. Other tasks and other threads
+    /// get their turns in between.
     pub(super) async fn remove_all(&self, condition: impl Fn(&V) -> bool) -> u64 {
         let mut removed = 0;
         let mut pause_at = BATCH as u64;

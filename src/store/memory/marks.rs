@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use crate::store::{Mark, OwnerId};
 
-/// So many owners' ends are told apart. When there are more, every login that is on its way just then has to begin anew.
+/// So many owners' ends are told apart. When there are more, every login that is on its way just
+/// then has to begin anew.
 const MOST: usize = 10_000;
 
 #[derive(Default)]

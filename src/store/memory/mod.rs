@@ -52,8 +52,8 @@ use crate::{error::Error, event::event, session::SessionId};
 /// fewer: sessions are first ended when at least one of the two bounds is half used, and before either is exceeded.
 ///
 /// What a session takes is reckoned: its texts, and an allowance for each key and each session that is about what the
-/// allocator was seen to take. A session that alone is above `max_bytes` (or 4 GiB) is not kept: that is an [`Error::Value`],
-/// and it stays as it was.
+/// allocator was seen to take. A session that alone is above `max_bytes` (or 4 GiB) is not kept:
+/// that is an [`Error::Value`], and it stays as it was.
 ///
 /// # Expired sessions
 ///
@@ -63,10 +63,11 @@ use crate::{error::Error, event::event, session::SessionId};
 pub struct MemoryStore {
     sessions: Arc<KeptSessions<Kept>>,
     owners: Arc<Owners>,
-    /// Held through a whole login, so that logins are one after the other. Taken before all other locks.
+    /// Held through a whole login, so that logins are one after the other. Taken before all other
+    /// locks.
     marks: Arc<Mutex<Marks>>,
-    /// What began before it, without an owner, is not kept. Looked at under a shard's lock, and set before the first shard
-    /// is swept.
+    /// A session that began before it, without an owner, is not kept. Looked at under a shard's
+    /// lock, and set before the first shard is swept.
     epoch: Arc<AtomicU64>,
     bounds: Bounds,
     /// The first live session that had to go for others was a warning.
@@ -146,7 +147,8 @@ impl MemoryStore {
                  in it, or allow more",
             )
         })?;
-        // It is in the index before it can be found, and a state of the same login stays under the same line.
+        // It is in the index before it can be found, and a state of the same login stays under the
+        // same line.
         let entered = record.owner.as_ref().map(|owner| {
             let same = before.filter(|_| !logs_in).and_then(|before| before.entered.as_ref());
             let same = same.filter(|entered| entered.owner() == owner.id);
@@ -159,8 +161,8 @@ impl MemoryStore {
         })
     }
 
-    /// The one way to a login: while the answer is held, no other login is at work, and no end of this one's owner.
-    /// `None` if such an end came since the login began.
+    /// The one way to a login: while the answer is held, no other login is at work, and no end of
+    /// this one's owner. `None` if such an end came since the login began.
     fn begin(&self, owner: &OwnerId, login: &Login) -> Option<MutexGuard<'_, Marks>> {
         let marks = self.marks();
         (marks.of(owner).number == login.mark).then_some(marks)

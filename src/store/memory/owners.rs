@@ -37,7 +37,8 @@ impl Owners {
         })
     }
 
-    /// Returns the sessions of an owner in the order of their last logins, none missing; some may be gone.
+    /// Returns the sessions of an owner in the order of their last logins, none missing; some may
+    /// be gone.
     pub(super) fn of(&self, owner: &OwnerId) -> Vec<SessionId> {
         let first = (*owner, SessionId::from_bytes([0; 32]), 0);
         let last = (*owner, SessionId::from_bytes([u8::MAX; 32]), u64::MAX);

@@ -6,7 +6,10 @@ use std::{
     fmt,
     future::poll_fn,
     pin::Pin,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::Poll,
     time::{Duration, Instant},
 };
@@ -34,6 +37,9 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// Nobody gives up a request sooner than this because of a dead connection.
 const SUSPICIOUS: Duration = Duration::from_secs(2);
 
+/// In milliseconds: a connection whose server was demoted is read from for so long at most.
+const PRIMARY: u64 = 1_000;
+
 /// So many commands are on their way in a cluster at the same time, for one call.
 pub(super) const TOGETHER: usize = 100;
 
@@ -58,10 +64,7 @@ impl Link {
         let manager = ConnectionManager::new_with_config(client.clone(), Single::config())
             .await
             .map_err(failed("let the store in"))?;
-        Ok(Self::Single(Arc::new(Single {
-            client,
-            current: RwLock::new((0, manager)),
-        })))
+        Ok(Self::Single(Arc::new(Single::new(client, manager))))
     }
 
     pub(super) async fn cluster(urls: Vec<String>) -> Result<Self, Error> {
@@ -85,10 +88,7 @@ impl Link {
     /// Another connection for what may hold one up.
     pub(super) fn another(&self) -> RedisResult<Self> {
         Ok(match self {
-            Self::Single(single) => Self::Single(Arc::new(Single {
-                client: single.client.clone(),
-                current: RwLock::new((0, single.lazy()?)),
-            })),
+            Self::Single(single) => Self::Single(Arc::new(Single::new(single.client.clone(), single.lazy()?))),
             Self::Cluster(_, client) => {
                 let connection = client.get_pending_async_connection_with_config(ClusterConfig::new());
                 Self::Cluster(connection, client.clone())
@@ -126,6 +126,20 @@ impl Link {
             }
         }
         Ok(all)
+    }
+
+    /// What a read sends along now and then, so that it is refused by a server that was a primary
+    /// and is a replica now: such a server answers reads, and may know of no logout since. Nobody
+    /// has the key, so that nothing is changed.
+    pub(super) fn ask_for_primary(&self, key: impl FnOnce() -> Vec<u8>) -> Option<Cmd> {
+        let Self::Single(single) = self else {
+            return None;
+        };
+        single.asks_for_primary().then(|| {
+            let mut cmd = ::redis::cmd("DEL");
+            cmd.arg(key());
+            cmd
+        })
     }
 
     pub(super) async fn command(&self, cmd: Cmd) -> RedisResult<Value> {
@@ -244,9 +258,27 @@ pub(super) struct Single {
     client: Client,
     /// A connection, and how many there were before it.
     current: RwLock<(u64, ConnectionManager)>,
+    start: Instant,
+    /// In milliseconds after the start: when a read last asked whether this is a primary.
+    asked: AtomicU64,
 }
 
 impl Single {
+    fn new(client: Client, manager: ConnectionManager) -> Self {
+        Self {
+            client,
+            current: RwLock::new((0, manager)),
+            start: Instant::now(),
+            asked: AtomicU64::new(0),
+        }
+    }
+
+    fn asks_for_primary(&self) -> bool {
+        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let last = self.asked.load(Relaxed);
+        now.saturating_sub(last) >= PRIMARY && self.asked.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
+    }
+
     /// One attempt to connect for each request that needs one, and requests at the same time share it: the request that comes
     /// after the server is back finds it.
     fn config() -> ConnectionManagerConfig {

@@ -1,8 +1,9 @@
--- KEYS[1]: the record. ARGV: now or '', the step (process, number, floor), 'secret' or 'owner', and
--- the value that this field must have. Answers 0 if there is no such record, else its owner, or 1
--- if it has none.
+-- KEYS[1]: the record. ARGV: now or '', the step (process, number, floor), a field ('secret',
+-- 'owner' or 'login'), and the value that it must have. Answers 0 if there is no such record, else
+-- its owner, or 1 if it has none.
 local key = KEYS[1]
-local secret, expires, owner, steps = unpack(redis.call('HMGET', key, 'secret', 'expires', 'owner', 'steps'), 1, 4)
+local old = redis.call('HMGET', key, 'secret', 'expires', 'owner', 'steps', ARGV[5])
+local secret, expires, owner, steps, field = unpack(old, 1, 5)
 local known, kept = taken(steps, ARGV[2], ARGV[3], ARGV[4])
 if known then
     return 1
@@ -10,7 +11,6 @@ end
 if not secret or ARGV[1] ~= '' and tonumber(expires) < tonumber(ARGV[1]) then
     return 0
 end
-local field = ARGV[5] == 'owner' and owner or ARGV[5] == 'secret' and secret
 if field ~= ARGV[6] then
     return 0
 end

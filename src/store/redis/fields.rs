@@ -19,13 +19,13 @@ use crate::{
 /// A record's values are the fields with this prefix; no field of its own has one.
 const VALUE: &[u8] = b"v:";
 
-/// What [`summary`] reads.
+/// What [`line()`] reads.
 pub(super) const SUMMARY: [&str; 7] = ["owner", "created", "seen", "expires", "authenticated", "label", "login"];
 
-/// What [`standing`] reads.
+/// The fields that [`standing`] reads.
 pub(super) const STANDING: [&str; 3] = ["owner", "expires", "login"];
 
-/// What [`pending`] reads.
+/// The fields that [`pending`] reads.
 pub(super) const PENDING: [&str; 3] = ["owner", "login", "indexed"];
 
 /// A record, and what this store keeps beside it.
@@ -122,8 +122,8 @@ pub(super) fn record(answer: Value) -> Result<Option<Found>, Error> {
     Ok(Some(Found { record, login, indexed }))
 }
 
-/// What the script `create` is called with. A session with an owner has the login that makes it
-/// theirs, and until when their index will hold it.
+/// Returns the arguments of the script `create`. A session with an owner has the login that makes
+/// it theirs, and until when their index will hold it.
 pub(super) fn create<'a>(record: &'a Record, login: Option<(&Intent, u64)>, step: &Step<'_>, now: u64) -> Args<'a> {
     let mut args = vec![number(now)];
     args.extend(step.args());
@@ -166,7 +166,7 @@ pub(super) fn create<'a>(record: &'a Record, login: Option<(&Intent, u64)>, step
     args
 }
 
-/// What the script `apply` is called with, besides the changes.
+/// The arguments of the script `apply` besides the changes.
 pub(super) struct Apply<'a> {
     pub(super) step: &'a Step<'a>,
     pub(super) login: Option<&'a Intent>,
@@ -214,7 +214,7 @@ pub(super) fn apply<'a>(ticket: &'a HashedTicket, changes: &'a Changes, apply: &
     args
 }
 
-/// What the script `apply` answers.
+/// The answer of the script `apply`.
 pub(super) enum AppliedTo {
     Gone,
     Conflict,
@@ -258,7 +258,7 @@ fn texts<const COUNT: usize>(answer: Value) -> Result<[Option<Vec<u8>>; COUNT], 
     fields.try_into().map_err(|_| strange())
 }
 
-/// What an owner is shown, from an answer to `HMGET` with [`SUMMARY`].
+/// Makes the line of a list of sessions, from an answer to `HMGET` with [`SUMMARY`].
 pub(super) fn line(answer: Value, id: SessionId, owner: &OwnerId, now: u64) -> Result<Line, Error> {
     let [
         Some(of),

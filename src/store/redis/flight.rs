@@ -1,5 +1,5 @@
-//! What a step is called, so that one that arrives twice is taken once: what got no answer is sent
-//! again, and a network may deliver the first one late.
+//! The names of steps, so that one that arrives twice is taken once: a step without an answer is
+//! sent again, and a network may deliver the first one late.
 
 use std::{
     borrow::Cow,
@@ -13,7 +13,7 @@ use crate::session::SessionId;
 
 /// The steps of one store in one process.
 pub(super) struct Steps {
-    /// What no other process is called. Nobody gains anything by guessing it.
+    /// The name of this process, which no other one has. Nobody gains anything by guessing it.
     process: String,
     under_way: Mutex<UnderWay>,
 }

@@ -39,7 +39,7 @@ const LOST: u64 = 60;
 /// A login that is not settled, as its record keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Intent {
-    /// What [`RedisStore::marks`] answered when it began.
+    /// The answer of [`RedisStore::marks`] when it began.
     marks: Option<Marks>,
     most: Option<u32>,
     /// Tells it from the session's other logins.
@@ -103,7 +103,7 @@ impl FromStr for Intent {
     }
 }
 
-/// What became of a login whose record is written.
+/// The outcome of a login whose record is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settled {
     /// The session is its owner's.
@@ -116,8 +116,8 @@ pub(super) enum Settled {
 }
 
 impl RedisStore {
-    /// What changes with each end of all of an owner's or everybody's sessions, and when the last
-    /// one was.
+    /// Returns the marks that change with each end of all of an owner's or everybody's sessions,
+    /// and when the last one was.
     pub(super) async fn marks(&self, owner: &OwnerId) -> Result<(Marks, u64), Error> {
         let mut both = [::redis::cmd("HMGET"), ::redis::cmd("HMGET")];
         both[0].arg(self.owner_key(owner)).arg(&["mark", "ended"]);
@@ -157,7 +157,7 @@ impl RedisStore {
             number(until),
         ];
         let (place, seconds): (u64, u64) = match self.owner_step(&CLAIM, owner, &args, TASK).await? {
-            Value::Int(0) => return self.withdraw(owner, id).await,
+            Value::Int(0) => return self.withdraw(owner, id, intent).await,
             answer => from_redis_value(answer).map_err(|_| strange())?,
         };
         let mut asked = vec![self.ask_mark_of_all()];
@@ -171,7 +171,7 @@ impl RedisStore {
         let mark: Option<u32> = from_redis_value(next()?).map_err(|_| strange())?;
         // An end of everybody's sessions that comes later finds the record.
         if intent.marks.is_some_and(|marks| marks.all != mark.unwrap_or(0)) {
-            return self.withdraw(owner, id).await;
+            return self.withdraw(owner, id, intent).await;
         }
         if let Some(most) = intent.most {
             if fields::standing(next()?, owner)?.is_none() {
@@ -183,9 +183,7 @@ impl RedisStore {
             before.retain(|other| other.number < place && other.id != *id);
             self.end_surplus(owner, &before, most, seconds, now).await?;
         }
-        let key = [self.key(id)];
-        let settled = self.step(&SETTLE, &key, &[text(intent.to_string())], TASK).await?;
-        if settled == Value::Int(0) {
+        if !self.finish(id, intent).await? {
             self.forget(owner, &[(*id, Some(place))]).await;
             return Ok(Settled::Over);
         }
@@ -193,8 +191,19 @@ impl RedisStore {
         Ok(Settled::Stands)
     }
 
-    async fn withdraw(&self, owner: &OwnerId, id: &SessionId) -> Result<Settled, Error> {
-        self.end_one(owner, id).await?;
+    /// Takes a login out of its record. Returns whether the session is still there.
+    async fn finish(&self, id: &SessionId, intent: &Intent) -> Result<bool, Error> {
+        let key = [self.key(id)];
+        let answer = self.step(&SETTLE, &key, &[text(intent.to_string())], TASK).await?;
+        Ok(answer != Value::Int(0))
+    }
+
+    /// Ends the session of a login that comes too late, unless another request was in time and
+    /// settled it.
+    async fn withdraw(&self, owner: &OwnerId, id: &SessionId, intent: &Intent) -> Result<Settled, Error> {
+        if !self.end_not_settled(id, intent, TASK).await? && self.finish(id, intent).await? {
+            return Ok(Settled::Stands);
+        }
         self.forget(owner, &[(*id, None)]).await;
         Ok(Settled::TooLate)
     }

@@ -52,7 +52,8 @@ const TRIES: u32 = 8;
 /// A session is one hash, and each step is one round trip: a read, or a script that does all of a
 /// change or nothing. The server deletes what has expired, by its own clock, which therefore has to
 /// be right; [`delete_expired`](Store::delete_expired) has nothing to do and returns 0. Reads go to
-/// primaries only, since a replica may not know yet of a logout.
+/// primaries only, since a replica may not know yet of a logout; a server that was one is noticed
+/// by the next write, or by a read within a second.
 ///
 /// All requests share one connection (in a cluster one to each server). It is made anew when it was
 /// lost, and when it leads to a server that cannot do its work any more, as after a failover behind
@@ -63,7 +64,7 @@ const TRIES: u32 = 8;
 ///
 /// # Sessions with an owner
 ///
-/// What is known of an [owner](crate::Session::set_owner)'s sessions is a hash of its own, which in
+/// The list of an [owner](crate::Session::set_owner)'s sessions is a hash of its own, which in
 /// a cluster may lie on another server than they do. A login takes five round trips, or six for a
 /// session that was there before, and with `max_sessions_per_owner` one more, or three if sessions
 /// must go; a logout takes two. Reads and writes take one, or two when this process has not seen
@@ -216,7 +217,7 @@ impl RedisStore {
         format!("{}{id}", self.prefix).into_bytes()
     }
 
-    /// What is known of the end of all sessions. Not the name of a session, which is 64 hex digits.
+    /// The key of the end of all sessions. Not the name of a session, which is 64 hex digits.
     fn ends_key(&self) -> Vec<u8> {
         format!("{}ends", self.prefix).into_bytes()
     }
@@ -285,6 +286,10 @@ impl Store for RedisStore {
         both[0].arg(self.key(&ticket.id));
         let known = self.known.get(&ticket.id);
         both.extend(known.as_ref().map(|owner| self.is_held(owner, &ticket.id)));
+        both.extend(
+            self.link
+                .ask_for_primary(|| format!("{}none", self.prefix).into_bytes()),
+        );
         let mut answers = self.link.send_each(both).await.map_err(&task)?.into_iter();
         let Some(found) = fields::record(first(&mut answers).map_err(&task)?)? else {
             return Ok(Loaded::Missing);

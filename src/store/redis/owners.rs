@@ -10,6 +10,7 @@ use super::{
     RedisStore,
     connection::{Link, TOGETHER, first, together},
     fields::{self, Line},
+    login::Intent,
     refusal::{self, Refusal, Task, failed},
     script::{DELETE, END, FORGET, HOLD, Lua, number, text},
     strange,
@@ -54,7 +55,7 @@ pub(super) fn index_until(expires: u64, now: u64) -> u64 {
     expires.saturating_add(longer).min(LAST)
 }
 
-/// What became of many sessions that were to end.
+/// The outcome for many sessions that were to end.
 #[derive(Default)]
 pub(super) struct Ended {
     ended: u64,
@@ -88,7 +89,7 @@ impl Ended {
 }
 
 impl RedisStore {
-    /// What is known of an owner's sessions.
+    /// The key of the list of an owner's sessions.
     pub(super) fn owner_key(&self, owner: &OwnerId) -> Vec<u8> {
         format!("{}owner:{owner}", self.prefix).into_bytes()
     }
@@ -297,6 +298,14 @@ impl RedisStore {
         Ok(self.step(&DELETE, &key, &args, END_THEM).await? != Value::Int(0))
     }
 
+    /// Ends a session if this login of it is not settled.
+    pub(super) async fn end_not_settled(&self, id: &SessionId, login: &Intent, task: Task) -> Result<bool, Error> {
+        let step = self.steps.begin(id);
+        let args = delete_args(None, step.args(), Of::Login(login));
+        let key = [self.key(id)];
+        Ok(self.step(&DELETE, &key, &args, task).await? != Value::Int(0))
+    }
+
     /// Ends the session of a ticket if it is live; the answer is the script's.
     pub(super) async fn end_by_ticket(&self, ticket: &HashedTicket, now: Option<u64>) -> Result<Value, Error> {
         let step = self.steps.begin(&ticket.id);
@@ -306,7 +315,7 @@ impl RedisStore {
     }
 }
 
-/// What an owner's key leads to; the last login comes first.
+/// The sessions that an owner's key leads to; the last login comes first.
 pub(super) fn entries(answer: Value) -> Result<Vec<Entry>, Error> {
     let fields: Vec<(String, String)> = from_redis_value(answer).map_err(|_| strange())?;
     let entry = |(id, value): &(String, String)| {
@@ -322,11 +331,12 @@ pub(super) fn entries(answer: Value) -> Result<Vec<Entry>, Error> {
     Ok(entries)
 }
 
-/// What the script `delete` looks at.
+/// The field that the script `delete` looks at.
 #[derive(Clone, Copy)]
 enum Of<'a> {
     Owner(&'a OwnerId),
     Ticket(&'a HashedTicket),
+    Login(&'a Intent),
 }
 
 fn delete_args<'a>(now: Option<u64>, step: [Cow<'a, [u8]>; 3], of: Of<'a>) -> Vec<Cow<'a, [u8]>> {
@@ -334,6 +344,7 @@ fn delete_args<'a>(now: Option<u64>, step: [Cow<'a, [u8]>; 3], of: Of<'a>) -> Ve
     args.extend(step);
     args.extend(match of {
         Of::Owner(owner) => [text("owner"), text(owner.to_string())],
+        Of::Login(login) => [text("login"), text(login.to_string())],
         Of::Ticket(ticket) => [text("secret"), ticket.secret.as_bytes().as_slice().into()],
     });
     args
@@ -371,6 +382,7 @@ impl fmt::Debug for NotAll {
 
 impl StdError for NotAll {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.source)
+        // Not the error itself: its sentence stands before this one.
+        self.source.source()
     }
 }

@@ -1,4 +1,4 @@
-//! What Redis says when it does not do something, in one place: a script's errors have had another
+//! The refusals of Redis, in one place: a script's errors have had another
 //! shape before Redis 7.
 
 use std::{error::Error as StdError, fmt};
@@ -7,7 +7,7 @@ use ::redis::{RedisError, ServerError, Value};
 
 use crate::error::Error;
 
-/// What an error answer is about.
+/// The kind of an error answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// It does not know the script.
@@ -79,12 +79,12 @@ fn of_server(error: &ServerError) -> Refusal {
     refusal(error.code(), error.details())
 }
 
-/// Whether another connection may lead to a server that does it.
+/// Tells whether another connection may lead to a server that does it.
 pub(super) fn is_elsewhere(answer: &Value) -> bool {
     matches!(of_answer(answer), Some(Refusal::Elsewhere(_)))
 }
 
-/// What was tried, for the sentence `Redis did not ...`.
+/// The task, for the sentence `Redis did not ...`.
 pub(super) type Task = &'static str;
 
 /// Makes the error of a task.

@@ -1,4 +1,4 @@
-//! What a server must allow and promise before it is given sessions.
+//! The rights and settings that a server must have before it is given sessions.
 
 use ::redis::{Cmd, Pipeline, Value, from_redis_value};
 
@@ -14,7 +14,7 @@ const TASK: &str = "say what its user may do";
 /// A key that nobody has: what is asked of it changes nothing.
 const KEY: &str = "session:-rights-of-this-user-";
 
-/// What the store and its scripts call, in a form that changes nothing.
+/// The commands of the store and its scripts, in a form that changes nothing.
 const OF_A_KEY: [&[&str]; 17] = [
     &["HGETALL", KEY],
     &["HMGET", KEY, "f"],
@@ -104,8 +104,8 @@ impl Link {
     }
 }
 
-/// Whether the user may not call the command. That it may not do so for this key says nothing about
-/// others.
+/// Tells whether the user may not call the command. That it may not do so for this key says nothing
+/// about others.
 fn is_missing(answer: &Value) -> bool {
     refusal::of_answer(answer) == Some(Refusal::Forbidden)
         && matches!(

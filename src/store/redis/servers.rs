@@ -17,7 +17,7 @@ use crate::error::Error;
 pub(super) type Server = Option<(String, u16)>;
 
 impl Link {
-    /// What each primary answers to a command.
+    /// Returns the answer of each primary to a command.
     pub(super) async fn of_all(&self, cmd: Cmd) -> RedisResult<Vec<(Server, Value)>> {
         let Self::Cluster(cluster, _) = self else {
             return Ok(vec![(None, self.command(cmd).await?)]);

@@ -1,4 +1,4 @@
-//! What looks at every session.
+//! Work that looks at every session.
 
 use std::{error::Error as StdError, fmt};
 
@@ -26,7 +26,7 @@ const PASSES: u32 = 10;
 /// After so many pages in a row that failed a server is left for the next call.
 const HOPELESS: u32 = 3;
 
-/// What one pass over all keys came to.
+/// The outcome of one pass over all keys.
 #[derive(Default)]
 struct Pass {
     found: u64,
@@ -185,6 +185,7 @@ impl fmt::Debug for Unfinished {
 
 impl StdError for Unfinished {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.source)
+        // Not the error itself: its sentence stands before this one.
+        self.source.source()
     }
 }

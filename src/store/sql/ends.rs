@@ -1,4 +1,4 @@
-//! What ends many sessions: page by page, each with a time of its own, so that nobody waits for
+//! The ends of many sessions: page by page, each with a time of its own, so that nobody waits for
 //! long, and what is in the way of one page is in the way of no other.
 
 use std::{future::Future, io, time::Duration};
@@ -35,7 +35,7 @@ async fn in_time<T>(page: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 async fn executed<E: Engine>(engine: &E, query: &Query<'_>) -> Result<u64> {
-    // What is deleted a second time is not there.
+    // A session that is deleted a second time is not there.
     in_time(carried_out(engine, Twice::Same, |_| engine.execute(query))).await
 }
 

@@ -57,7 +57,7 @@ pub(super) enum Kind {
     Bytes,
 }
 
-/// What a column of a row held. There is no text: a server would convert it.
+/// The content of a column of a row. There is no text: a server would convert it.
 pub(super) enum Cell {
     Null,
     Int(i64),

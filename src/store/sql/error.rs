@@ -53,7 +53,7 @@ impl Failure {
     }
 }
 
-/// What nothing was sent for, or what is in an answer that came.
+/// An error before anything was sent, or in an answer that came.
 impl From<sqlx::Error> for Failure {
     fn from(cause: sqlx::Error) -> Self {
         Self::new(cause, Outcome::Final)
@@ -142,7 +142,8 @@ pub(super) fn bad_value() -> Error {
     )
 }
 
-/// Whether the database works and only what it was given does not fit: a character (22021, 22P05), a length (22001), a size.
+/// Tells whether the database works and only what it was given does not fit: a character (22021,
+/// 22P05), a length (22001), a size.
 fn is_bad_value(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| {
         matches!(error.code().as_deref(), Some("22021" | "22P05" | "22001" | "54000"))
@@ -152,7 +153,7 @@ fn is_bad_value(error: &sqlx::Error) -> bool {
     })
 }
 
-/// Whether a prepared statement was not where it had been prepared.
+/// Tells whether a prepared statement was not where it had been prepared.
 fn is_pooled(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     matches!(code.as_deref(), Some("26000" | "42P05"))

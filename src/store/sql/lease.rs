@@ -22,14 +22,14 @@ pub(super) type Answer<'a, T> = Pin<Box<dyn Future<Output = sqlx::Result<T>> + S
 
 /// A database with a server of its own.
 pub(super) trait Served: Database {
-    /// What an error says of the one statement that it answers.
+    /// Tells from an error how the one statement that it answers came out.
     fn outcome(error: &sqlx::Error) -> Outcome;
 
     /// Ends a transaction that nobody will commit.
     fn roll_back(connection: &mut Self::Connection) -> Answer<'_, ()>;
 }
 
-/// What is to be done before a connection goes back to its pool.
+/// The work that is left before a connection goes back to its pool.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Nothing.
@@ -93,7 +93,7 @@ impl<DB: Served> Lease<DB> {
         }
     }
 
-    /// Whether the server works through it.
+    /// Tells whether the server works through it.
     pub(super) fn is_usable(&self) -> bool {
         self.state != State::Unusable
     }

@@ -10,7 +10,7 @@ use crate::store::{Login, OwnerId};
 /// In milliseconds.
 pub(super) const DAY: u64 = 86_400_000;
 
-/// What is known of an owner whose row is locked.
+/// The row of an owner, which is locked.
 pub(super) struct Counts {
     /// How many logins there were.
     pub(super) logins: u64,

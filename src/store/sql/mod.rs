@@ -276,10 +276,11 @@ impl SqlStore {
         on!(&self.engine, engine => schema::version_of(engine).await).map_err(error::store)
     }
 
-    /// Deletes expired sessions now and then every `period`, in the background, until the [`Sweeper`] is dropped: keep it in a
-    /// variable for as long as the program runs (`let _ = ..` drops it at once, which is an event). Several
-    /// processes may do so at once. An expired session is not there for anybody, swept or not; this only makes room. A sweep that
-    /// fails is an event (feature `tracing`), and the next one tries again.
+    /// Deletes expired sessions now and then every `period`, in the background, until the
+    /// [`Sweeper`] is dropped: keep it in a variable for as long as the program runs (`let _ = ..`
+    /// drops it at once, which is an event). Several processes may do so at once. An expired
+    /// session is not there for anybody, swept or not; this only makes room. A sweep that fails is
+    /// an event (feature `tracing`), and the next one tries again.
     ///
     /// # Errors
     ///

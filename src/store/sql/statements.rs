@@ -54,7 +54,7 @@ pub(super) struct Statements {
     pub(super) sweep: Arc<str>,
     pub(super) sessions_of: Arc<str>,
     pub(super) delete_only: Arc<str>,
-    /// What a login has to know.
+    /// The numbers that a login has to know.
     pub(super) mark: Arc<str>,
     /// Adds to an owner's counts of logins and of ends, and locks the owner.
     pub(super) count: Arc<str>,

@@ -76,14 +76,14 @@ fn is_taken(failure: &Failure) -> bool {
         .is_some_and(|error| error.is_unique_violation())
 }
 
-/// Whether there is a session of this id with this secret.
+/// Tells whether there is a session of this id with this secret.
 async fn has_secret<E: Engine>(engine: &E, id: &SessionId, secret: &SecretHash) -> Result<bool> {
     let query = Query::new(&engine.statements().secret, vec![bytes(id.as_bytes())]);
     let rows = engine.fetch(&query, &[Kind::Bytes]).await?;
     Ok(matches!(rows.first().and_then(|row| row.first()), Some(Cell::Bytes(bytes)) if bytes == secret.as_bytes()))
 }
 
-/// Whether the session does not begin too late.
+/// Tells whether the session does not begin too late.
 async fn insert<E: Engine>(
     engine: &E,
     id: &SessionId,
@@ -203,7 +203,7 @@ where
     .await
 }
 
-/// Whether changes may be carried out twice, when nobody knows whether they were.
+/// Tells whether changes may be carried out twice, when nobody knows whether they were.
 ///
 /// Those with a new secret do not fit the ticket any more once they are carried out. A mere sign of
 /// life moves times on, and a second one does not move them further. All others might undo what
@@ -283,7 +283,7 @@ async fn apply_within<E: Engine>(
     Ok(Applied::Updated)
 }
 
-/// What the changes ask for besides, and for whom.
+/// Returns the login that the changes are part of, and its owner.
 pub(super) fn login(changes: &Changes) -> Option<(&Login, &OwnerId)> {
     match (&changes.login, &changes.owner) {
         (Some(login), Field::Set(owner)) => Some((login, &owner.id)),

@@ -35,7 +35,7 @@ const SET_UP: [&str; 2] = [
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
 ];
 
-/// What a statement takes besides a value.
+/// The bytes that a statement takes besides a value.
 const OVERHEAD: u64 = 256;
 
 /// So much each server takes at once, and not less.
@@ -58,7 +58,7 @@ impl Server {
     pub(in crate::store::sql) async fn url(url: &str, tables: Tables) -> Result<Self> {
         let options = lease::options().after_connect(|connection: &mut MySqlConnection, _| {
             Box::pin(async move {
-                // What a server or a database may set otherwise for all its connections.
+                // A server or a database may set these otherwise for all its connections.
                 for sql in SET_UP {
                     connection.execute(sql).await?;
                 }

@@ -36,7 +36,8 @@ const DIALECT: Dialect = Dialect {
     schema,
 };
 
-/// What `extra_float_digits` is asked to be; another than its default, and than the driver's.
+/// The value that is asked of `extra_float_digits`; another than its default, and than the
+/// driver's.
 const MARK: i8 = 3;
 
 fn is_refused_parameter(error: &sqlx::Error) -> bool {

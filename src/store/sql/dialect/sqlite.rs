@@ -90,7 +90,7 @@ impl File {
         Ok(Self { reader, ..file })
     }
 
-    /// Whether anything can be written. SQLite opens a file for reading only if it may not be
+    /// Tells whether anything can be written. SQLite opens a file for reading only if it may not be
     /// written to, and says nothing.
     async fn writes(&self) -> Result<()> {
         let read_only = match self.begin().await {
@@ -136,7 +136,7 @@ fn writing(options: SqliteConnectOptions) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
 }
 
-/// What a URL asks for besides the file.
+/// The wishes of a URL besides the file.
 #[derive(Debug, PartialEq)]
 pub(in crate::store::sql) struct Asked {
     /// No file is named.
@@ -291,7 +291,7 @@ fn is_read_only(error: &sqlx::Error) -> bool {
         .is_some_and(|code| code & 0xff == 8)
 }
 
-/// What came of a statement.
+/// The outcome of a statement.
 fn answered<T>(done: sqlx::Result<T>) -> Result<T> {
     done.map_err(|cause| {
         // Locked, by a connection of the same shared cache or not; busy while another process recovers the file, or since it
