@@ -1476,11 +1476,12 @@ fn docs_security_md_names_tests_that_exist_and_leaves_no_row_without_one() {
             continue;
         };
         let source = sources.entry(file.to_owned()).or_insert_with(|| {
-            // A test may keep its scenarios in a folder of its name.
+            // A test may keep its scenarios in a folder of its name, or be one.
             let parts = std::fs::read_dir(tests.join(file)).into_iter().flatten();
             let parts = parts.map(|part| part.unwrap().path());
             let files = parts.chain([tests.join(format!("{file}.rs"))]);
             files
+                .filter(|file| file.exists())
                 .map(|file| std::fs::read_to_string(file).unwrap())
                 .collect::<String>()
         });
