@@ -247,7 +247,7 @@ impl IntoResponse for Error {
         } else if matches!(self, Self::Value { .. }) {
             event!(WARN, error = %self, "a request asked to keep what a session cannot keep");
         } else {
-            event!(INFO, error = %self, "a request came too late for its session");
+            event!(INFO, error = %self, "a request could not keep what it changed in its session");
         }
         response(self)
     }

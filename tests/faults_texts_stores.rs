@@ -95,7 +95,9 @@ async fn said_by_sqlite_each_sentence_once() {
 
     let folder = daemon::Folder::new("texts");
     let missing = SqlStore::connect(&format!("sqlite:{}/none/x.db", folder.path().display())).await;
-    is_outage(&missing.unwrap_err(), "unable to open database file");
+    let missing = missing.unwrap_err();
+    is_outage(&missing, "unable to open database file");
+    is_outage(&missing, "none/x.db\" cannot be opened: see that its folder is there");
     let url = format!("sqlite:{}/x.db", folder.path().display());
     let store = SqlStore::connect(&url).await.unwrap();
     is_outage(&store.load(&ticket(1), NOW).await.unwrap_err(), "no such table");

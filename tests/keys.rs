@@ -385,12 +385,12 @@ fn in_the_child() {
         (
             "TRAILING",
             true,
-            "in the environment variable TEST_KEY_TRAILING, it has 0 bytes and at least 32 are needed; ",
+            "in the environment variable TEST_KEY_TRAILING, key 3 of 3: it has 0 bytes and at least 32 are needed; ",
         ),
         (
             "SHORT_SECOND",
             true,
-            "in the environment variable TEST_KEY_SHORT_SECOND, ",
+            "in the environment variable TEST_KEY_SHORT_SECOND, key 2 of 2: ",
         ),
     ] {
         let mut errors = vec![ring(name).unwrap_err()];

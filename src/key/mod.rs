@@ -68,7 +68,7 @@ impl Key {
     pub fn from_env(variable: &str) -> Result<Self, Error> {
         env_text(variable)?
             .parse()
-            .map_err(|error| in_variable(error, variable))
+            .map_err(|error| in_variable(error, variable, None))
     }
 
     pub(crate) fn secret(&self) -> &[u8] {
@@ -125,9 +125,13 @@ fn env_text(variable: &str) -> Result<String, Error> {
 
 const HOW_TO: &str = "make one with `openssl rand -hex 32`";
 
-fn in_variable(error: Error, variable: &str) -> Error {
-    match error {
-        Error::Key { reason } => Error::key(format!("in the environment variable {variable}, {reason}")),
-        other => other,
+/// `which` is the key's place in a list and how many are there, if there are several.
+fn in_variable(error: Error, variable: &str, which: Option<(usize, usize)>) -> Error {
+    match (error, which) {
+        (Error::Key { reason }, None) => Error::key(format!("in the environment variable {variable}, {reason}")),
+        (Error::Key { reason }, Some((place, count))) => Error::key(format!(
+            "in the environment variable {variable}, key {place} of {count}: {reason}"
+        )),
+        (other, _) => other,
     }
 }

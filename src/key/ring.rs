@@ -57,9 +57,13 @@ impl KeyRing {
     /// [`Error::Key`] if the variable is not set or one of the keys is not good.
     pub fn from_env(variable: &str) -> Result<Self, Error> {
         let text = env_text(variable)?;
-        let mut keys = text
-            .split(',')
-            .map(|text| text.parse().map_err(|error| in_variable(error, variable)));
+        let count = text.split(',').count();
+        let mut keys = text.split(',').enumerate().map(|(index, text)| {
+            text.parse().map_err(|error| {
+                let which = (count > 1).then_some((index + 1, count));
+                in_variable(error, variable, which)
+            })
+        });
         // A split has at least one part.
         let first = keys
             .next()

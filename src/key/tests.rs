@@ -124,6 +124,7 @@ fn row_12_short_and_unreadable_texts_are_refused_with_the_reason() {
     assert!(refusal(&hex_text(&strong[..31])).contains("it has 31 bytes"));
     assert!(refusal(&hex_text(&strong)[..67]).contains("not hexadecimal, as its prefix says"));
     assert!(refusal("base64:*").contains("not base64, as its prefix says"));
+    assert!(refusal("\"000102\"").contains("leave the marks out"));
     assert!(refusal("my secret").contains("not hexadecimal of 64 digits and not base64"));
     assert!(refusal("пароль").contains("not hexadecimal"));
     assert!(refusal("hex:пароль").contains("not hexadecimal"));

@@ -28,6 +28,12 @@ pub(crate) fn bytes(text: &str) -> Result<Vec<u8>, Error> {
     if let Some(digits) = text.strip_prefix("base64:") {
         return base64(digits).ok_or_else(|| not("base64, as its prefix says"));
     }
+    if text.starts_with(['"', '\'']) || text.ends_with(['"', '\'']) {
+        // Files of variables are read with their quotes by some tools and without them by others.
+        return Err(Error::key(format!(
+            "it has a quotation mark at one end: leave the marks out, since not every tool takes them away; or {HOW_TO}"
+        )));
+    }
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         // Base64 of nothing but hex digits does not happen by chance: it is hex with a digit too
         // few, or a longer key.

@@ -76,8 +76,9 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Mistakes
 ///
 /// Settings that contradict each other or a standard are refused by [`build`](Self::build), which says why: call it last. A
-/// layer that was not built builds itself when it is first used; if that fails, there is one event, every method of every
-/// session returns the reason as an error, and no cookie is ever read or written.
+/// layer that was not built builds itself when it is first used. If that fails, each service that
+/// it is put around is an event (on a `Router` that is each route), every method of every session
+/// returns the reason as an error, and no cookie is ever read or written.
 ///
 /// A layer may stand on a router and on one within it: the inner clone goes on with the session of
 /// the outer one, which writes it. Two different layers need two cookie names, and all but one of

@@ -23,7 +23,7 @@ use ::redis::{
 };
 
 use super::{
-    refusal::{self, Refusal, Task, failed},
+    refusal::{self, OPEN, Refusal, Task, failed},
     script::{Keys, Lua},
 };
 use crate::error::Error;
@@ -63,7 +63,7 @@ impl Link {
         let client = Client::open(info.set_tcp_settings(tcp())).map_err(|error| address(&error))?;
         let manager = ConnectionManager::new_with_config(client.clone(), Single::config())
             .await
-            .map_err(failed("let the store in"))?;
+            .map_err(failed(OPEN))?;
         Ok(Self::Single(Arc::new(Single::new(client, manager))))
     }
 
@@ -78,10 +78,7 @@ impl Link {
             .tcp_settings(tcp())
             .build()
             .map_err(|error| address(&error))?;
-        let connection = client
-            .get_async_connection()
-            .await
-            .map_err(failed("let the store in"))?;
+        let connection = client.get_async_connection().await.map_err(failed(OPEN))?;
         Ok(Self::Cluster(connection, Arc::new(client)))
     }
 
@@ -213,7 +210,14 @@ impl Wait {
 
 /// Not the URL itself, which may hold a password.
 fn address(error: &RedisError) -> Error {
-    Error::config(format!("the URL of the Redis server cannot be used: {error}"))
+    let what_to_do = if error.to_string().contains("TLS") {
+        "turn on the feature `tokio-rustls-comp` or `tokio-native-tls-comp` of the crate `redis` in your Cargo.toml"
+    } else {
+        "write it as `redis://[user:password@]host[:port][/database]`, `rediss://..` or `unix:///path`"
+    };
+    Error::config(format!(
+        "the URL of the Redis server cannot be used: {what_to_do} ({error})"
+    ))
 }
 
 /// The next answer, or what went wrong with it.

@@ -87,6 +87,9 @@ pub(super) fn is_elsewhere(answer: &Value) -> bool {
 /// The task, for the sentence `Redis did not ...`.
 pub(super) type Task = &'static str;
 
+/// The first task, before which nothing was sent.
+pub(super) const OPEN: Task = "open a connection";
+
 /// Makes the error of a task.
 pub(super) fn failed(task: Task) -> impl Fn(RedisError) -> Error {
     move |source| Error::store(Failed { task, source })
@@ -114,6 +117,9 @@ impl fmt::Display for Failed {
             }
             _ if self.source.is_timeout() => {
                 "it did not answer in time; see whether it is overloaded (what was sent may have been done)"
+            }
+            _ if self.source.is_io_error() && self.task == OPEN => {
+                "it cannot be reached; see that it runs, that its address is right, and that the network leads to it"
             }
             _ if self.source.is_io_error() => {
                 "it cannot be reached; see that it runs, and that the network leads to it (what was sent may have been done)"

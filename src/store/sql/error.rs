@@ -1,5 +1,7 @@
 //! Errors of the driver: which of them are tried again, and what a user of the store sees.
 
+#[cfg(feature = "sqlite")]
+use std::path::{Path, PathBuf};
 use std::{fmt, future::Future, time::Duration};
 
 use super::engine::{Engine, Result};
@@ -126,6 +128,21 @@ pub(super) fn store(failure: Failure) -> Error {
     }
 }
 
+/// The same of a file of SQLite that was to be opened, which has a name.
+#[cfg(feature = "sqlite")]
+pub(super) fn of_file(failure: Failure, path: &Path) -> Error {
+    // SQLITE_CANTOPEN, whose more exact forms have it in their last byte.
+    let code = failure.cause.as_database_error().and_then(|error| error.code());
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    if code.is_none_or(|code| code & 0xff != 14) {
+        return store(failure);
+    }
+    Error::store(NotOpened {
+        path: path.to_owned(),
+        cause: Cause::new(failure.cause.into()),
+    })
+}
+
 fn is_missing_table(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| {
         // PostgreSQL and MySQL by their SQLSTATE; SQLite has no code of its own for it.
@@ -162,6 +179,32 @@ fn is_pooled(error: &sqlx::Error) -> bool {
 /// A row that this store has not written.
 pub(super) fn malformed() -> Failure {
     sqlx::Error::Decode("a row of the session tables is not what this store writes".into()).into()
+}
+
+/// SQLite says no more than that it could not.
+#[cfg(feature = "sqlite")]
+#[derive(Debug)]
+struct NotOpened {
+    path: PathBuf,
+    cause: Cause,
+}
+
+#[cfg(feature = "sqlite")]
+impl fmt::Display for NotOpened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the SQLite file {:?} cannot be opened: see that its folder is there, and that the program may write to both",
+            self.path
+        )
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl std::error::Error for NotOpened {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.cause.as_source())
+    }
 }
 
 /// Nobody has called `migrate`.

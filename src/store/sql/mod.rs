@@ -75,14 +75,18 @@ use crate::error::Error;
 /// sessions do not wait for each other (but in SQLite, which has one writer at a time). What the engine gives up in favour of
 /// another transaction (a deadlock) is tried again, up to ten times.
 ///
+/// Nobody notices that a SQLite file was removed or replaced while the program runs: the program
+/// goes on with the file that it has opened, and what it writes is gone with the process. So stop
+/// the program before a file is restored.
+///
 /// | round trips | PostgreSQL | MySQL, MariaDB |
 /// |---|---|---|
 /// | read a session | 1 | 1 |
 /// | keep a new session | 1 | 4 |
 /// | set values | 1 | 4 |
-/// | `renew`, a refresh, a logout | 1 | 1 |
-/// | remove values, `clear`, `update` | 4 to 6 | 4 to 6 |
-/// | log in an owner | 6 to 10 | 6 to 10 |
+/// | `renew`, a refresh, a logout, `clear` with nothing after it | 1 | 1 |
+/// | remove values, `update` | 4 to 6 | 4 to 6 |
+/// | log in an owner | 7 to 10 | 7 to 10 |
 ///
 /// A login of an owner locks the owner's row and shares the lock of a row that stands for all, so
 /// that the logins of one owner are one after the other, and an end of all sessions waits for
@@ -183,7 +187,9 @@ impl SqlStore {
                          and `immutable`",
                     ));
                 }
-                sqlite::File::url(url, tables).await.map(Engine::Sqlite)
+                let file = sqlite::File::url(url, tables).await;
+                let file = file.map_err(|failure| error::of_file(failure, &sqlite::File::name(url)))?;
+                Ok(Engine::Sqlite(file))
             }
             #[cfg(feature = "postgres")]
             Some("postgres" | "postgresql") => postgres::Server::url(url, tables).await.map(Engine::Postgres),
@@ -214,7 +220,7 @@ impl SqlStore {
         }
         let file = sqlite::File::file(path.as_ref(), Tables::default()).await;
         Ok(Self {
-            engine: Engine::Sqlite(file.map_err(error::store)?),
+            engine: Engine::Sqlite(file.map_err(|failure| error::of_file(failure, path.as_ref()))?),
         })
     }
 

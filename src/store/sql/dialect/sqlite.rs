@@ -63,6 +63,11 @@ impl File {
         Self::open(options, in_memory, tables).await
     }
 
+    /// The path in a URL; empty if it is none.
+    pub(in crate::store::sql) fn name(url: &str) -> PathBuf {
+        SqliteConnectOptions::from_str(url).map_or_else(|_| PathBuf::new(), |options| options.get_filename().to_owned())
+    }
+
     async fn open(options: SqliteConnectOptions, in_memory: bool, tables: Tables) -> Result<Self> {
         let options = options.foreign_keys(true).busy_timeout(PATIENCE);
         let pool = || {
