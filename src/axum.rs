@@ -173,7 +173,10 @@ impl IntoResponse for SessionRejection {
                 response(error)
             }
             Why::Error(error) => error.into_response(),
-            _ => (self.status(), self.body_text()).into_response(),
+            _ => {
+                event!(ERROR, reason = %self, "a handler asked for a session that its request does not have");
+                (self.status(), self.body_text()).into_response()
+            }
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What errors say: what happened, to which thing, what to do; each cause once; nothing of the data; and the status of each.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
+#[cfg(all(feature = "axum", feature = "tracing"))]
+#[path = "support/events.rs"]
+mod events;
 mod support;
 
 use std::{
@@ -416,8 +419,17 @@ mod extractors {
                 "encrypted",
             ),
         ] {
+            #[cfg(feature = "tracing")]
+            crate::events::listen();
             let (status, text, _) = ask(router).await;
             assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{case}");
+            // Its operator is told as well.
+            #[cfg(feature = "tracing")]
+            {
+                let heard = crate::events::heard();
+                assert_eq!(heard.len(), 1, "{case}: {heard:?}");
+                assert!(heard[0].starts_with("ERROR") && heard[0].contains(says), "{heard:?}");
+            }
             assert!(text.contains(says) && !text.contains(not), "{case}: {text}");
             assert!(!text.contains("::<") || text.contains(".tagged::<M>()"), "{text}");
         }

@@ -318,6 +318,7 @@ fn the_only_fields_of_an_event_are_a_reason_an_error_and_a_setting() {
                 [
                     "",
                     "reason=%reason,",
+                    "reason=%self,",
                     "error=%error,",
                     "error=%self,",
                     "cookie_name=%built.name,",
