@@ -380,8 +380,10 @@ pub enum Reject {
     Malformed,
     /// It was issued more than 60 s in the future, so a clock is wrong. Never answered with a removal.
     NotYetValid,
-    /// The ticket of a stored session is not, or no longer, good for it: the session was renewed. Nothing that this request
-    /// writes is kept, and no cookie is sent, since the client may have the new one already.
+    /// The ticket of a stored session was good for it until the session was renewed, within the last
+    /// two minutes. Nothing that this request writes is kept, and no cookie is sent, since the client
+    /// may have the new one already; but a login begins a session of its own. Afterwards it is
+    /// [`UnknownTicket`](Self::UnknownTicket).
     Renewed,
     /// It is larger than the layer could have written.
     TooLarge,

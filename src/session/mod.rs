@@ -497,7 +497,11 @@ impl Session {
 
     /// Call it when the user has proved who they are: [`renew`](Self::renew), and the time of it is kept for
     /// [`authenticated_at`](Self::authenticated_at). The [`absolute_lifetime`](crate::SessionLayer::absolute_lifetime)
-    /// begins anew.
+    /// begins anew, and the session lives for [`max_age`](crate::SessionLayer::max_age) instead of
+    /// [`anonymous_max_age`](crate::SessionLayer::anonymous_max_age).
+    ///
+    /// If another login has renewed the stored session since this request fetched it, as when a form was
+    /// sent twice, this one begins a session of its own.
     ///
     /// # Errors
     ///
