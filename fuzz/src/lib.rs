@@ -56,7 +56,9 @@ pub fn is_lax(text: &str) -> bool {
         } else if let (false, Some(word)) = (quoted, ["NaN", "Infinity"].iter().find(|word| rest.starts_with(**word))) {
             // Not `01`, and not `-1`: Python reads `-Infinity` and no `-NaN`.
             let before = strict.chars().next_back();
-            if before.is_some_and(|char| char.is_ascii_alphanumeric() || matches!(char, '.' | '+') || (char == '-' && *word == "NaN")) {
+            if before.is_some_and(|char| {
+                char.is_ascii_alphanumeric() || matches!(char, '.' | '+') || (char == '-' && *word == "NaN")
+            }) {
                 return false;
             }
             strict.push('1');
