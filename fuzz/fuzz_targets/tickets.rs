@@ -13,7 +13,7 @@ use std::{
 use http::header::SET_COOKIE;
 use http_session::{
     Error, Session, SessionId, SessionLayer,
-    store::{Applied, Changes, Created, HashedTicket, Loaded, Record, Store},
+    store::{Applied, Changes, Created, HashedTicket, Loaded, Login, Record, Store},
 };
 use http_session_fuzz::{Genuine, now, send};
 use libfuzzer_sys::fuzz_target;
@@ -34,7 +34,7 @@ impl Store for MapStore {
         Ok(record.map_or(Loaded::Missing, |record| record.load(ticket, now)))
     }
 
-    async fn create(&self, id: &SessionId, record: &Record, _: u64) -> Result<Created, Error> {
+    async fn create(&self, id: &SessionId, record: &Record, _: Option<&Login>, _: u64) -> Result<Created, Error> {
         assert!(self.records.lock().unwrap().insert(*id, record.clone()).is_none());
         Ok(Created::Created)
     }
