@@ -13,6 +13,7 @@ use std::{
 use crate::{
     error::Error,
     session::{BoxFuture, Spawner},
+    store::give_way,
 };
 
 /// The runtime that is there now.
@@ -76,21 +77,8 @@ pub(super) async fn pause(attempt: u32) {
     let some = RandomState::new().hash_one(attempt) % (most * 1000);
     match sleep(Duration::from_micros(some)) {
         Some(timer) => timer.await,
-        None => once().await,
+        None => give_way().await,
     }
-}
-
-/// Lets the executor do something else.
-async fn once() {
-    let mut waited = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut waited, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 #[cfg(feature = "tokio")]

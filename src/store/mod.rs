@@ -84,6 +84,7 @@ mod answers;
 #[cfg(feature = "test-util")]
 pub mod conformance;
 mod erased;
+mod give_way;
 #[cfg(feature = "memory")]
 mod memory;
 mod owner;
@@ -109,6 +110,7 @@ pub use self::{
 };
 pub(crate) use self::{
     erased::ErasedStore,
+    give_way::give_way,
     ticket::{Hasher, Ticket},
 };
 use crate::error::Error;

@@ -1,17 +1,13 @@
 //! Sessions in the order of their last use, spread over shards so that requests seldom wait for each other.
 
-use std::{
-    future::poll_fn,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    task::Poll,
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use hashlink::LinkedHashMap;
 
-use crate::session::SessionId;
+use crate::{session::SessionId, store::give_way};
 
 /// Enough that two threads rarely want the same one, few enough that a look at all of them costs little.
 const SHARDS: usize = 16;
@@ -242,19 +238,6 @@ impl<V: Weigh> KeptSessions<V> {
         // An id is a hash, so every byte of it is as good as another.
         lock(&self.shards[usize::from(id.as_bytes()[0]) % SHARDS])
     }
-}
-
-/// Lets the executor do something else.
-async fn give_way() {
-    let mut waited = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut waited, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 // Nothing under the lock can panic and leave half a change.

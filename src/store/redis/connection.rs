@@ -125,9 +125,9 @@ impl Link {
         Ok(all)
     }
 
-    /// A question that a read sends along now and then, so that it is refused by a server that was a primary
-    /// and is a replica now: such a server answers reads, and may know of no logout since. Nobody
-    /// has the key, so that nothing is changed.
+    /// Returns a question that a read sends along now and then, so that it is refused by a server
+    /// that was a primary and is a replica now: such a server answers reads, and may know of no
+    /// logout since. Nobody has the key, so that nothing is changed.
     pub(super) fn ask_for_primary(&self, key: impl FnOnce() -> Vec<u8>) -> Option<Cmd> {
         let Self::Single(single) = self else {
             return None;
